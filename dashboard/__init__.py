@@ -1,0 +1,1 @@
+"""API and dashboard: reads control.view, writes nothing."""

@@ -1,0 +1,1 @@
+"""Certificate store and ACME. Nothing here yet."""

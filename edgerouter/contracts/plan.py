@@ -1,0 +1,85 @@
+"""The Plan: what ``build`` makes of all snapshots and ``publish`` sends to workers. Plain data, entry by entry.
+
+A worker gets only entries whose content changed, by key. Options travel as plain data (msgpack) with secrets in
+clear, over an inherited socketpair; a worker decodes them against the same options classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class RouterEntry(msgspec.Struct, frozen=True, tag="router", array_like=False, omit_defaults=True):
+    """``name`` and all names in it are qualified (``web@docker``). ``key`` numbers it in the metrics memory, stable
+    while the router exists. ``refused``: broken, answers 500 with this sentence. ``asleep``: answers 503, tried last.
+    ``tls``: True matches TLS connections only, False plain ones only."""
+
+    name: str
+    entry_points: tuple[str, ...]
+    rule: str
+    priority: int
+    middlewares: tuple[str, ...]
+    service: str
+    key: int
+    tls: bool = False
+    refused: str = ""
+    asleep: str = ""
+    access_log: bool = True
+    metrics: bool = True
+    rule_syntax: str = "v3"
+
+
+class MiddlewareEntry(msgspec.Struct, frozen=True, tag="middleware", omit_defaults=True):
+    """``options`` is the plain-data form of the kind's options class."""
+
+    name: str
+    kind: str
+    options: Any
+
+
+class ServerEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``url`` is ``http://host:port``, ``https://host:port`` or ``unix:/path``."""
+
+    url: str
+    weight: int = 1
+    up: bool = True
+    preserve_path: bool = False
+    fenced: bool = False
+
+
+class ServiceEntry(msgspec.Struct, frozen=True, tag="service", omit_defaults=True):
+    """``servers`` is apart from ``options`` so that a change of servers alone is a small delta. ``key`` as for
+    routers. ``refused`` as for routers."""
+
+    name: str
+    kind: str
+    options: Any
+    key: int
+    servers: tuple[ServerEntry, ...] = ()
+    middlewares: tuple[str, ...] = ()
+    refused: str = ""
+
+
+class TransportEntry(msgspec.Struct, frozen=True, tag="transport", omit_defaults=True):
+    """How servers are reached: ``options`` is the plain-data form of ``config.dynamic.ServersTransport``."""
+
+    name: str
+    options: Any
+
+
+Entry = RouterEntry | MiddlewareEntry | ServiceEntry | TransportEntry
+
+
+def entry_key(entry: Entry) -> str:
+    """``router:web@docker`` and so on: unique in a Plan."""
+    return f"{type(entry).__name__[:-5].lower()}:{entry.name}"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All entries by key, and each entry's content hash."""
+
+    entries: dict[str, Entry]
+    hashes: dict[str, int]
+    entry_points: dict[str, int] = {}  # entry point name -> key in the metrics memory

@@ -1,0 +1,204 @@
+"""What a plugin of the data plane looks like: middleware, service node, balancer, predicate; and what it is handed.
+
+Concrete native classes, not ``typing.Protocol``: attribute access on the hot path stays a load from a struct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from mypy_extensions import mypyc_attr
+
+from edgerouter.http.body import BodyFilter
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.message import Response
+
+if TYPE_CHECKING:
+    from edgerouter.http.headers import Headers
+
+
+class Resend:
+    """A response step's wish: send the request again through the steps inside of ``after`` (the balancer included).
+
+    Granted only while no byte of response went to the client and the request's body can be given again; otherwise the
+    response at hand stays. ``service`` names another service to send it to.
+    """
+
+    def __init__(self, after: Middleware, service: str = "") -> None:
+        self.after = after
+        self.service = service
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Middleware:
+    """One step of a route. Override what is needed; what is not overridden is never called.
+
+    An instance serves one router for as long as its configuration is unchanged. ``needs_body`` > 0: the engine reads
+    the whole request body, at most that many bytes (413 beyond), before ``on_request``. ``keep_body`` > 0: up to that
+    many bytes of the body are kept so that the request can be sent again.
+    """
+
+    def __init__(self) -> None:
+        self.needs_body = 0
+        self.keep_body = 0
+
+    def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
+        """None: go on. A Response: answer now. An awaitable of either: the exchange waits for it."""
+        return None
+
+    def on_response(self, exchange: Exchange) -> Resend | Awaitable[Resend | None] | None:
+        """Edit or replace ``exchange.response``; runs for each step whose ``on_request`` ran and did not answer."""
+        return None
+
+    def on_end(self, exchange: Exchange) -> None:
+        """The exchange is over, however it ended; runs exactly once for each step whose ``on_request`` was called."""
+
+    def request_filter(self, exchange: Exchange) -> BodyFilter | None:
+        """A filter for the request body, asked for after ``on_request``; not asked when there is no body."""
+        return None
+
+    def response_filter(self, exchange: Exchange) -> BodyFilter | None:
+        """A filter for the response body, asked for after ``on_response``; not asked for 101, HEAD, 204, 304."""
+        return None
+
+    def on_trailers(self, exchange: Exchange, trailers: Headers) -> None:
+        """Edit the response's trailers."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Predicate:
+    """A compiled rule, or a part of one."""
+
+    def test(self, exchange: Exchange) -> bool:
+        """True when the exchange matches; no allocation, no I/O."""
+        return False
+
+
+class Server:
+    """One address that requests are sent to, and what is known of it. Lives as long as some service names it.
+
+    ``url`` is ``http://host:port``, ``https://...`` or ``unix:/path``. ``pool`` is the engine's connection pool.
+    """
+
+    def __init__(self, url: str, scheme: str, host: str, port: int, weight: int = 1) -> None:
+        self.url = url
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.weight = weight
+        self.up = True
+        self.fenced = False
+        self.preserve_path = False
+        self.base_path = ""
+        self.in_flight = 0
+        self.pool: object = None
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Balancer:
+    """Picks one of the servers that are up."""
+
+    def pick(self, servers: list[Server], exchange: Exchange) -> Server | None:
+        """``servers`` is never changed in place; None when nothing can be picked. Synchronous."""
+        return None
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Service:
+    """A node of the service tree. ``steps`` are middlewares of its own, run after the router's once it is chosen.
+
+    ``pass_host_header`` False sends the server's own host and port as Host.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.steps: list[Middleware] | None = None
+        self.pass_host_header = True
+        self.response_header_timeout = 0.0
+        self.flush_interval = 0.1
+
+    def choose(self, exchange: Exchange) -> Server | None:
+        """Pick a server and set ``exchange.service`` to the leaf's name; None when none is available (503)."""
+        return None
+
+    def leaf(self, exchange: Exchange) -> Service:
+        """Pick the load balancer that will choose the server; a leaf returns itself."""
+        return self
+
+    def available(self) -> bool:
+        """True while some server below can be chosen."""
+        return False
+
+    def answer(self, exchange: Exchange) -> Response | None:
+        """Answer without a server (``ping@internal``, ``noop@internal``); None for every service that has servers."""
+        return None
+
+
+class Route:
+    """What a matched request meets: identity, steps outside in, the service tree. ``key`` numbers it in the metrics."""
+
+    def __init__(self, name: str, rule: str, priority: int, service: Service | None, steps: list[Middleware]) -> None:
+        self.name = name
+        self.rule = rule
+        self.priority = priority
+        self.service = service
+        self.steps = steps
+        self.key = 0
+        self.refused = ""  # BAD_CONFIG: the sentence that says why; every request is answered 500
+        self.asleep = ""  # ASLEEP: the sentence that says why; every request is answered 503
+        self.access_log = True
+        self.metrics = True
+        self.predicate: Predicate | None = None
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Table:
+    """The routing table of one worker; replaced whole by one assignment."""
+
+    def match(self, exchange: Exchange) -> Route | None:
+        """The route of the highest priority whose entry point, TLS and rule fit, or None."""
+        return None
+
+    def service(self, name: str) -> Service | None:
+        """A service by its qualified name, for side requests and fallbacks."""
+        return None
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Record:
+    """A few numbers shared by all workers of the machine (see ``telemetry.records``)."""
+
+    def add(self, index: int, amount: int) -> None:
+        """Add to a counter of this worker's own part; no lock."""
+
+    def total(self, index: int) -> int:
+        """Sum of a counter over all workers' parts."""
+        return 0
+
+
+class PluginContext:
+    """What a middleware or service is handed besides its options.
+
+    ``name`` is its qualified name, ``router`` the router that the instance belongs to ("" for services),
+    ``service`` that router's service. ``find_service`` resolves a qualified name when it is called (it may appear
+    later). ``shared`` is the store of records across workers. ``now`` is the loop's clock in seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        router: str,
+        service: str,
+        find_service: Callable[[str], Service | None],
+        shared: Any,
+        now: Callable[[], float],
+        slot: int,
+    ) -> None:
+        self.name = name
+        self.router = router
+        self.service = service
+        self.find_service = find_service
+        self.shared = shared
+        self.now = now
+        self.slot = slot

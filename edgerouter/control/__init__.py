@@ -1,0 +1,1 @@
+"""The control process: supervision of providers and workers; aggregate, build, publish, ledger, view."""

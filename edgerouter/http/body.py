@@ -1,0 +1,218 @@
+"""A message body in motion: chunks pushed by a source, taken by a sink, held back when the sink is slow.
+
+A body never grows beyond what its source had in hand when it was paused. Nothing here knows how bodies are framed:
+the codec that feeds it has taken the framing off, the sink puts its own on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import mypyc_attr
+
+if TYPE_CHECKING:
+    from edgerouter.errors import EdgeError
+    from edgerouter.http.headers import Headers
+
+HIGH_WATER: Final = 65536  # bytes held without a sink before the source is paused
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class BodySource:
+    """Where a body comes from; it can be asked to pause."""
+
+    def pause_body(self) -> None:
+        """Stop feeding until ``resume_body``; what was already read may still come."""
+
+    def resume_body(self) -> None:
+        """Go on feeding."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class BodySink:
+    """Where a body goes; it pauses the body by ``body.pause()`` and goes on by ``body.resume()``."""
+
+    def write_body(self, data: bytes) -> None:
+        """Take one chunk (never empty)."""
+
+    def end_body(self, trailers: Headers | None) -> None:
+        """The body is complete; called once."""
+
+    def fail_body(self, error: EdgeError) -> None:
+        """The source broke; no ``end_body`` will follow."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class BodyFilter:
+    """Changes a body on its way, e.g. compresses it; synchronous, small pieces."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a chunk, return what can be passed on now (may be empty)."""
+        return data
+
+    def end(self) -> bytes:
+        """The body is complete: return what is left."""
+        return b""
+
+
+class Body:
+    """``length`` is the declared length in bytes, -1 where unknown. ``trailers`` are set when the body has ended."""
+
+    def __init__(self, length: int = -1, source: BodySource | None = None) -> None:
+        self.length = length
+        self.source = source
+        self.sink: BodySink | None = None
+        self.filters: list[BodyFilter] | None = None
+        self.trailers: Headers | None = None
+        self.error: EdgeError | None = None
+        self.ended = False
+        self.fed = 0  # bytes that came from the source
+        self._held: list[bytes] | None = None
+        self._held_size = 0
+        self._paused = False
+        self._kept: list[bytes] | None = None
+        self._kept_size = 0
+        self._keep_limit = 0
+
+    @staticmethod
+    def of(data: bytes) -> Body:
+        """A complete body."""
+        body = Body(len(data))
+        if data:
+            body.feed(data)
+        body.finish(None)
+        return body
+
+    # -- the source's side --------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """The source gives one chunk."""
+        self.fed += len(data)
+        if self._keep_limit:
+            self._keep(data)
+        if self.filters is not None:
+            for f in self.filters:
+                data = f.feed(data)
+            if not data:
+                return
+        self._pass(data)
+
+    def finish(self, trailers: Headers | None) -> None:
+        """The source has given all."""
+        if self.filters is not None:
+            self._flush_filters()
+        self.trailers = trailers
+        self.ended = True
+        sink = self.sink
+        if sink is not None:
+            sink.end_body(trailers)
+
+    def fail(self, error: EdgeError) -> None:
+        """The source broke before the end."""
+        if self.ended or self.error is not None:
+            return
+        self.error = error
+        sink = self.sink
+        if sink is not None:
+            sink.fail_body(error)
+
+    def _flush_filters(self) -> None:
+        filters = self.filters
+        assert filters is not None
+        for i in range(len(filters)):
+            data = filters[i].end()
+            for later in filters[i + 1 :]:
+                if data:
+                    data = later.feed(data)
+            if data:
+                self._pass(data)
+
+    def _pass(self, data: bytes) -> None:
+        sink = self.sink
+        if sink is not None:
+            sink.write_body(data)
+            return
+        held = self._held
+        if held is None:
+            self._held = [data]
+        else:
+            held.append(data)
+        self._held_size += len(data)
+        if self._held_size > HIGH_WATER:
+            self.pause()
+
+    # -- the sink's side ----------------------------------------------------------------------------------------
+
+    def attach(self, sink: BodySink) -> None:
+        """Send what is held, and from now on everything, to ``sink``."""
+        self.sink = sink
+        data = self.take()
+        if data:
+            sink.write_body(data)
+        if self.ended:
+            sink.end_body(self.trailers)
+        elif self.error is not None:
+            sink.fail_body(self.error)
+        else:
+            self.resume()
+
+    def take(self) -> bytes:
+        """Take what is held, as one piece."""
+        held = self._held
+        if held is None:
+            return b""
+        self._held = None
+        self._held_size = 0
+        return held[0] if len(held) == 1 else b"".join(held)
+
+    def pause(self) -> None:
+        """Ask the source to stop for now."""
+        if not self._paused and not self.ended:
+            self._paused = True
+            if self.source is not None:
+                self.source.pause_body()
+
+    def resume(self) -> None:
+        """Ask the source to go on."""
+        if self._paused:
+            self._paused = False
+            if self.source is not None and not self.ended:
+                self.source.resume_body()
+
+    # -- sending it again ---------------------------------------------------------------------------------------
+
+    def keep(self, limit: int) -> None:
+        """Remember up to ``limit`` bytes from the start, so that ``rewind`` can give them again."""
+        if self.fed - self._held_size == 0:
+            self._keep_limit = max(limit, self._keep_limit)
+            if self._held is not None and self._kept is None:
+                self._kept = []
+                for data in self._held:
+                    self._keep(data)
+
+    def replayable(self) -> bool:
+        """True while nothing was given away, or all of it is still kept."""
+        if self.error is not None:
+            return False
+        return (self._kept is not None and self._keep_limit > 0) or self.fed == self._held_size
+
+    def rewind(self) -> None:
+        """Hold again everything that was given away; only while ``replayable()``."""
+        self.sink = None
+        if self._kept is not None and self.fed != self._held_size:
+            self._held = list(self._kept)
+            self._held_size = self._kept_size
+
+    def _keep(self, data: bytes) -> None:
+        kept = self._kept
+        if kept is None:
+            if self.fed != len(data):
+                return
+            kept = []
+            self._kept = kept
+        self._kept_size += len(data)
+        if self._kept_size > self._keep_limit:
+            self._kept = None
+            self._keep_limit = 0
+        else:
+            kept.append(data)

@@ -1,0 +1,58 @@
+"""One exchange as middlewares, rules and balancers see it: who asked, what was asked, what came back, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from mypy_extensions import mypyc_attr
+
+if TYPE_CHECKING:
+    from edgerouter.http.message import Request, Response
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Exchange:
+    """``cause`` is "" while all is well, else the word of ``errors`` that names the failure; ``detail`` a sentence.
+
+    ``client_address`` is the peer's IP address (after any PROXY header), never X-Forwarded-For. ``slots`` holds one
+    value a middleware, at the index it was given at build. ``started`` is the loop's clock in seconds.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.response: Response | None = None
+        self.cause = ""
+        self.detail = ""
+        self.entrypoint = ""
+        self.client_address = ""
+        self.client_port = 0
+        self.tls_version = ""
+        self.tls_cipher = ""
+        self.user = ""
+        self.router = ""
+        self.service = ""
+        self.server_url = ""
+        self.retries = 0
+        self.started = 0.0
+        self.forwarded_for = True  # append the peer to X-Forwarded-For
+        self.slots: list[object] | None = None
+
+    def fetch(self, service: str, request: Request) -> Awaitable[Response]:
+        """Send a request of a middleware's own to a service (``name@provider``); its body can be read to the end."""
+        raise RuntimeError("this exchange has no engine")
+
+    def slot(self, index: int) -> object:
+        """Return what ``keep`` stored at the index, None at first."""
+        slots = self.slots
+        return None if slots is None or index >= len(slots) else slots[index]
+
+    def keep(self, index: int, value: object) -> None:
+        """Store a value for the rest of this exchange."""
+        slots = self.slots
+        if slots is None:
+            slots = []
+            self.slots = slots
+        while len(slots) <= index:
+            slots.append(None)
+        slots[index] = value

@@ -1,0 +1,83 @@
+"""Request and response as plain data, the same for every protocol version. Hop-by-hop fields are not in ``headers``:
+the codec took them out and gave their meaning to the attributes (RFC 9110 section 7.6.1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+from edgerouter.http.body import Body
+from edgerouter.http.headers import Headers
+
+HTTP_1_0: Final = 10
+HTTP_1_1: Final = 11
+HTTP_2: Final = 20
+HTTP_3: Final = 30
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Request:
+    """One request.
+
+    ``target``     request target as received (bytes of the request line, or ``:path``)
+    ``path``       the path that is routed *and* forwarded: percent-encoded, normalised; begins with ``/`` or is ``*``
+    ``query``      text after the first ``?`` without it; "" also when there is none (``has_query`` tells them apart)
+    ``authority``  Host field or authority as received, "" when absent (HTTP/1.0)
+    ``host``       ``authority`` in lower case without port, brackets and trailing dot: what routers match
+    ``scheme``     "http" or "https", as the connection was
+    ``upgrade``    protocol that the client asks to switch to ("websocket"), or ""
+    ``body``       None when the request has none
+    ``managed``    True when the client sent a field of the X-Forwarded family (either spelling)
+    """
+
+    def __init__(self, method: str, target: bytes, authority: str, headers: Headers, version: int = HTTP_1_1) -> None:
+        self.method = method
+        self.target = target
+        self.authority = authority
+        self.headers = headers
+        self.version = version
+        self.path = ""
+        self.query = ""
+        self.has_query = False
+        self.host = ""
+        self.scheme = "http"
+        self.upgrade = ""
+        self.expect_continue = False
+        self.te_trailers = False
+        self.managed = False
+        self.body: Body | None = None
+
+    def target_text(self) -> str:
+        """Path and query as they are forwarded."""
+        return f"{self.path}?{self.query}" if self.has_query else self.path
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Response:
+    """One response. ``body`` None means: no body was or may be sent (HEAD, 1xx, 204, 304), or it is empty.
+
+    ``content_length`` is the Content-Length as received, -1 where none; for HEAD and 304 it describes a body that
+    is not there. ``upgrade`` is the protocol switched to by a 101.
+    """
+
+    def __init__(self, status: int, headers: Headers, body: Body | None = None, reason: bytes = b"") -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.body = body
+        self.content_length = -1 if body is None else body.length
+        self.version = HTTP_1_1
+        self.upgrade = ""
+
+    @staticmethod
+    def text(status: int, text: str, content_type: str = "text/plain; charset=utf-8") -> Response:
+        """A complete response of the router's own; no content type is set for an empty text."""
+        data = text.encode()
+        headers = Headers()
+        if data:
+            headers.add("Content-Type", content_type)
+            headers.add("X-Content-Type-Options", "nosniff")
+        response = Response(status, headers, Body.of(data) if data else None)
+        response.content_length = len(data)
+        return response

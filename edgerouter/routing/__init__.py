@@ -1,0 +1,1 @@
+"""From routes to a table that finds the one for a request; indexes, priorities, sleeping routes. Pure."""

@@ -1,0 +1,1 @@
+"""The text of a rule: lexer, parser, predicates, explanation. Pure; matchers are plugins, one file each."""

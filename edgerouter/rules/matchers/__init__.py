@@ -1,0 +1,1 @@
+"""One matcher a file: what it accepts as arguments and when it is true."""

@@ -1,0 +1,1 @@
+"""The service tree: load balancer, weighted, internal answers. One service kind a file."""

@@ -1,0 +1,1 @@
+"""Strategies that pick a server, one a file."""

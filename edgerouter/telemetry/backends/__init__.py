@@ -1,0 +1,1 @@
+"""Metrics backends, one a file."""

@@ -1,0 +1,1 @@
+"""HTTP middlewares, one file each."""

@@ -1,0 +1,1 @@
+"""Sources of dynamic configuration, one file each; helpers that several share start with an underscore."""

@@ -1,0 +1,37 @@
+"""The compiler's modules and nothing else; everything that can be declared stands in pyproject.toml.
+
+mypyc compiles the hot rooms. Without a C compiler, or with EDGEROUTER_PURE=1, the same files are installed and run
+uncompiled: slower, with the same results on the same tests.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import setup
+
+# A room is listed when a measurement paid for it (docs/decisions/0002-compiled-rooms.md).
+COMPILED = [
+    "edgerouter/errors.py",
+    "edgerouter/http/*.py",
+    "edgerouter/contracts/plugins.py",
+    "edgerouter/wire/*.py",
+]
+
+
+def extensions() -> list:
+    if os.environ.get("EDGEROUTER_PURE") == "1":
+        return []
+    if not (shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")):
+        print("edgerouter: no C compiler found; installing in pure mode (slower)", file=sys.stderr)
+        return []
+    from mypyc.build import mypycify
+
+    here = Path(__file__).parent
+    found = (path for pattern in COMPILED for path in here.glob(pattern))
+    files = sorted(str(path.relative_to(here)) for path in found if path.name != "__init__.py")
+    return mypycify(files, opt_level="3", debug_level="0", group_name="edgerouter")
+
+
+setup(ext_modules=extensions())
