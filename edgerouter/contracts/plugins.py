@@ -36,12 +36,16 @@ class Middleware:
 
     An instance serves one router for as long as its configuration is unchanged. ``needs_body`` > 0: the engine reads
     the whole request body, at most that many bytes (413 beyond), before ``on_request``. ``keep_body`` > 0: up to that
-    many bytes of the body are kept so that the request can be sent again.
+    many bytes of the body are kept so that the request can be sent again. ``phases`` is the engine's: which methods
+    are overridden, as bits, 0 until looked at.
     """
 
+    needs_body: int = 0
+    keep_body: int = 0
+    phases: int = 0
+
     def __init__(self) -> None:
-        self.needs_body = 0
-        self.keep_body = 0
+        pass
 
     def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
         """None: go on. A Response: answer now. An awaitable of either: the exchange waits for it."""
@@ -92,6 +96,7 @@ class Server:
         self.preserve_path = False
         self.base_path = ""
         self.in_flight = 0
+        self.transport = ""  # qualified name of its serversTransport; "" is the static configuration's
         self.pool: object = None
 
 
@@ -108,15 +113,17 @@ class Balancer:
 class Service:
     """A node of the service tree. ``steps`` are middlewares of its own, run after the router's once it is chosen.
 
-    ``pass_host_header`` False sends the server's own host and port as Host.
+    ``pass_host_header`` False sends the server's own host and port as Host. ``key`` numbers it in the metrics (the
+    assembler sets it from the Plan). ``refused`` as for routes.
     """
+
+    steps: list[Middleware] | None = None
+    pass_host_header: bool = True
+    key: int = 0
+    refused: str = ""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.steps: list[Middleware] | None = None
-        self.pass_host_header = True
-        self.response_header_timeout = 0.0
-        self.flush_interval = 0.1
 
     def choose(self, exchange: Exchange) -> Server | None:
         """Pick a server and set ``exchange.service`` to the leaf's name; None when none is available (503)."""

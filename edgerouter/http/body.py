@@ -29,8 +29,11 @@ class BodySource:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class BodySink:
-    """Where a body goes; it pauses the body by ``body.pause()`` and goes on by ``body.resume()``."""
+class BodySink(BodySource):
+    """Where a body goes; it pauses the body by ``body.pause()`` and goes on by ``body.resume()``.
+
+    A sink is a source as well, since both ends of a connection are: one gives requests and takes responses.
+    """
 
     def write_body(self, data: bytes) -> None:
         """Take one chunk (never empty)."""
