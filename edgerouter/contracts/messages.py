@@ -1,0 +1,186 @@
+"""What control process and workers say to each other, and its framing: tagged structs in msgpack behind a length.
+
+Shapes and pure functions only; the socket belongs to ``edgerouter.worker.channel``. Both sides decode against these
+classes and refuse what is longer than ``MAX_MESSAGE``: the channel carries data, never code (no pickle).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+import msgspec
+
+from edgerouter.config.types import decode_hook, reveal_hook
+from edgerouter.contracts.plan import Entry
+
+MAX_MESSAGE: Final = 64 * 1024 * 1024
+_LENGTH: Final = struct.Struct("!I")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all messages."""
+
+
+# --- control process -> worker ---------------------------------------------------------------------------------
+
+
+class ListenOn(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry point as a worker gets it. ``key`` numbers it in the metrics memory, ``settings`` is the plain-data
+    form of ``config.static.EntryPoint``, ``fds`` holds the inherited listening socket of every worker slot."""
+
+    name: str
+    key: int
+    settings: Any
+    fds: tuple[int, ...]
+
+
+class Start(Message, frozen=True, tag="start"):
+    """The first message. ``slot`` counts from 0 to ``slots`` - 1. File descriptors are -1 when there is none.
+
+    ``metrics_fds`` are the counters of every slot (a worker writes its own only), ``records_fd`` is shared by all.
+    ``control_path`` is the Unix socket on which the control process answers. ``static`` is the plain-data form of
+    what a worker needs of the static configuration. ``heartbeat`` is in seconds.
+    """
+
+    slot: int
+    slots: int
+    entry_points: tuple[ListenOn, ...]
+    metrics_fds: tuple[int, ...] = ()
+    records_fd: int = -1
+    control_path: str = ""
+    static: Any = None
+    heartbeat: float = 0.5
+
+
+class Delta(Message, frozen=True, tag="delta"):
+    """What changed since the last generation that this worker was sent; a generation may come in several parts, and
+    is applied when the one with ``last`` is there. ``removed`` holds keys as ``plan.entry_key`` makes them."""
+
+    generation: int
+    entries: tuple[Entry, ...] = ()
+    removed: tuple[str, ...] = ()
+    last: bool = True
+
+
+class TakeSockets(Message, frozen=True, tag="takeSockets"):
+    """Accept from the listening sockets of this slot too: its worker is gone."""
+
+    slot: int
+
+
+class ReturnSockets(Message, frozen=True, tag="returnSockets"):
+    """The slot has a worker again: accept no longer from its listening sockets."""
+
+    slot: int
+
+
+class Terminating(Message, frozen=True, tag="terminating"):
+    """The end is near: go on accepting, but answer ping with ``status``, so that balancers look elsewhere."""
+
+    status: int = 503
+
+
+class StopAccepting(Message, frozen=True, tag="stopAccepting"):
+    """Accept what is queued, then close the listening sockets. Answered by ``Stopped``."""
+
+
+class Drain(Message, frozen=True, tag="drain"):
+    """End when all exchanges are over, or ``timeout`` seconds later. Answered by ``Drained``, then the worker exits."""
+
+    timeout: float
+
+
+class ReopenLogs(Message, frozen=True, tag="reopenLogs"):
+    """Open the access log's file anew: it was rotated."""
+
+
+ToWorker = Start | Delta | TakeSockets | ReturnSockets | Terminating | StopAccepting | Drain | ReopenLogs
+
+# --- worker -> control process ---------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, tag="hello"):
+    """The worker has its start message and waits for its first plan."""
+
+    pid: int
+
+
+class Applied(Message, frozen=True, tag="applied"):
+    """The generation is live in this worker. ``seconds`` from its last part to the swap, ``stall`` the longest
+    stretch in between that kept the loop from its connections."""
+
+    generation: int
+    seconds: float = 0.0
+    stall: float = 0.0
+
+
+class Heartbeat(Message, frozen=True, tag="heartbeat"):
+    """``stall``: the longest loop stall in seconds since the last heartbeat."""
+
+    stall: float = 0.0
+    in_flight: int = 0
+    connections: int = 0
+
+
+class Stopped(Message, frozen=True, tag="stopped"):
+    """No listening socket is open any more; ``accepted`` connections were still queued."""
+
+    accepted: int = 0
+
+
+class Drained(Message, frozen=True, tag="drained"):
+    """The worker is about to exit; ``cut`` exchanges were not over in time."""
+
+    cut: int = 0
+
+
+ToControl = Hello | Applied | Heartbeat | Stopped | Drained
+
+# --- framing ---------------------------------------------------------------------------------------------------
+
+
+class ChannelError(Exception):
+    """The other side does not speak this protocol: message too long, unknown tag, wrong field."""
+
+
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=reveal_hook)
+
+
+def frame(message: Message) -> bytes:
+    """Encode for the channel: four bytes of length, then msgpack. Raises ChannelError beyond ``MAX_MESSAGE``."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_MESSAGE:
+        raise ChannelError(f"a {type(message).__name__} of {len(body)} bytes is longer than {MAX_MESSAGE} bytes")
+    return _LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Bytes in, messages out. ``kinds`` is ``ToWorker`` or ``ToControl``: anything else is refused."""
+
+    def __init__(self, kinds: Any) -> None:
+        self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(kinds, dec_hook=decode_hook)
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Any]:
+        """Return the messages that are complete now; raises ChannelError."""
+        self._buffer += data
+        messages: list[Any] = []
+        start = 0
+        while len(self._buffer) - start >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(self._buffer, start)
+            if size > MAX_MESSAGE:
+                raise ChannelError(f"a message of {size} bytes is longer than {MAX_MESSAGE} bytes")
+            end = start + _LENGTH.size + size
+            if len(self._buffer) < end:
+                break
+            messages.append(self._decode(bytes(self._buffer[start + _LENGTH.size : end])))
+            start = end
+        del self._buffer[:start]
+        return messages
+
+    def _decode(self, body: bytes) -> Any:
+        try:
+            return self._decoder.decode(body)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise ChannelError(f"not a message of this channel: {error}") from error
