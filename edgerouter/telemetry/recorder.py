@@ -1,0 +1,97 @@
+"""What the engine calls at an exchange's end: one access log line and one update of the counters, each at most once.
+
+Compiled; the only door from the data path into telemetry. Nothing here decides whether a request is recorded: the
+route says so (``log``, ``metrics``).
+"""
+
+from __future__ import annotations
+
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.message import HTTP_2
+from edgerouter.telemetry.access_log import AccessLog
+from edgerouter.telemetry.memory import TRAFFIC, CounterMemory
+from edgerouter.telemetry.series import GRPC, GRPC_WEB, HTTP, METHOD_IDS, SSE, WEBSOCKET, tls_number
+
+
+class Recorder:
+    """Either part may be None: then it costs nothing. Keys are those of the Plan, 0 where there is none."""
+
+    def __init__(self, memory: CounterMemory | None, access_log: AccessLog | None) -> None:
+        self._memory = memory
+        self._access_log = access_log
+
+    def opened(self, entrypoint_key: int) -> None:
+        """A client's connection was accepted."""
+        if self._memory is not None:
+            self._memory.connections(entrypoint_key, 1)
+
+    def closed(self, entrypoint_key: int) -> None:
+        """A client's connection ended."""
+        if self._memory is not None:
+            self._memory.connections(entrypoint_key, -1)
+
+    def begun(self) -> None:
+        """An exchange began."""
+        if self._memory is not None:
+            self._memory.in_flight(1)
+
+    def ended(self) -> None:
+        """An exchange ended, however."""
+        if self._memory is not None:
+            self._memory.in_flight(-1)
+
+    def record(
+        self,
+        exchange: Exchange,
+        entrypoint_key: int,
+        router_key: int,
+        service_key: int,
+        status: int,
+        bytes_in: int,
+        bytes_out: int,
+        duration: float,
+        log: bool,
+        metrics: bool,
+    ) -> None:
+        """Count and log one exchange at its end. Sizes are body bytes, ``duration`` is in seconds.
+
+        ``status`` is what the client was sent, 499 when it left before (CLIENT_GONE).
+        """
+        memory = self._memory
+        if metrics and memory is not None:
+            protocol = protocol_of(exchange, status)
+            code = _grpc_status(exchange, status) if protocol == GRPC else status
+            what = TRAFFIC | protocol << 4 | METHOD_IDS.get(exchange.request.method, 0) << 8 | (code & 1023) << 24
+            if exchange.tls_version:
+                what |= tls_number(exchange.tls_version, exchange.tls_cipher) << 12
+            memory.add(what, entrypoint_key, router_key, service_key, bytes_in, bytes_out, duration, exchange.retries)
+            if exchange.cause:
+                memory.fail(entrypoint_key, exchange.cause)
+        access_log = self._access_log
+        if log and access_log is not None:
+            access_log.write(exchange, status, bytes_in, bytes_out, duration)
+
+
+def protocol_of(exchange: Exchange, status: int) -> int:
+    """The protocol's number for the metrics. Fields are looked at only where the framing allows the protocol."""
+    request = exchange.request
+    if request.upgrade:
+        return WEBSOCKET if status == 101 and request.upgrade.lower() == "websocket" else HTTP
+    response = exchange.response
+    if response is not None and response.content_length < 0 and response.body is not None:
+        if (response.headers.get("Content-Type") or "").lower().startswith("text/event-stream"):
+            return SSE
+    if request.version >= HTTP_2 and request.method == "POST":
+        kind = request.headers.get("Content-Type") or ""
+        if kind.startswith("application/grpc"):
+            return GRPC_WEB if kind.startswith("application/grpc-web") else GRPC
+    return HTTP
+
+
+def _grpc_status(exchange: Exchange, status: int) -> int:
+    """The code of a gRPC answer that has no body; trailers pass by after the response's head, so 0 (OK) otherwise."""
+    response = exchange.response
+    if response is None or status != 200:
+        return status
+    text = response.headers.get("Grpc-Status") or "0"
+    return int(text) if text.isdigit() and len(text) < 3 else 2
