@@ -108,6 +108,9 @@ class Balancer:
         """``servers`` is never changed in place; None when nothing can be picked. Synchronous."""
         return None
 
+    def start(self, phase: float) -> None:
+        """Where in its cycle (0 <= phase < 1) to begin; each worker begins elsewhere. Called before the first pick."""
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Service:
@@ -136,6 +139,12 @@ class Service:
     def available(self) -> bool:
         """True while some server below can be chosen."""
         return False
+
+    def refresh(self) -> None:
+        """Look at the servers' health again; whoever changes ``Server.up`` or ``Server.fenced`` calls this after."""
+
+    def inherit(self, previous: Service) -> None:
+        """Take over the running state of the object that this one replaces, so that fractions do not start again."""
 
     def answer(self, exchange: Exchange) -> Response | None:
         """Answer without a server (``ping@internal``, ``noop@internal``); None for every service that has servers."""
