@@ -17,6 +17,10 @@ COMPILED = [
     "edgerouter/http/*.py",
     "edgerouter/contracts/plugins.py",
     "edgerouter/wire/*.py",
+    "edgerouter/services/_rotation.py",
+    "edgerouter/services/_leaf.py",
+    "edgerouter/services/_branch.py",
+    "edgerouter/services/balancers/wrr.py",
 ]
 
 
