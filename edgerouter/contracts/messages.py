@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from edgerouter.config.static import EntryPoint, StaticConfiguration
 from edgerouter.config.types import decode_hook, reveal_hook
 from edgerouter.contracts.plan import Entry
 
@@ -26,30 +27,30 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ListenOn(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry point as a worker gets it. ``key`` numbers it in the metrics memory, ``settings`` is the plain-data
-    form of ``config.static.EntryPoint``, ``fds`` holds the inherited listening socket of every worker slot."""
+    """An entry point as a worker gets it. ``key`` numbers it in the metrics memory, ``fds`` holds the
+    inherited listening socket of every worker slot."""
 
     name: str
     key: int
-    settings: Any
+    settings: EntryPoint
     fds: tuple[int, ...]
 
 
 class Start(Message, frozen=True, tag="start"):
     """The first message. ``slot`` counts from 0 to ``slots`` - 1. File descriptors are -1 when there is none.
 
-    ``metrics_fds`` are the counters of every slot (a worker writes its own only), ``records_fd`` is shared by all.
-    ``control_path`` is the Unix socket on which the control process answers. ``static`` is the plain-data form of
-    what a worker needs of the static configuration. ``heartbeat`` is in seconds.
+    ``metrics_fd`` is the memfd of this worker's counters, ``records_fd`` the one that all workers share.
+    ``control_path`` is the Unix socket on which the control process answers. ``static`` comes without providers'
+    and resolvers' sections. ``heartbeat`` is in seconds.
     """
 
     slot: int
     slots: int
     entry_points: tuple[ListenOn, ...]
-    metrics_fds: tuple[int, ...] = ()
+    metrics_fd: int = -1
     records_fd: int = -1
     control_path: str = ""
-    static: Any = None
+    static: StaticConfiguration = StaticConfiguration()
     heartbeat: float = 0.5
 
 

@@ -1,0 +1,79 @@
+"""One end of the socketpair between control process and worker: messages in, messages out. Both sides use it.
+
+What the messages mean is none of its business. A side that sends what is no message is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from edgerouter.contracts.messages import ChannelError, Frames, Message, frame
+
+READ_SIZE: Final = 65536
+
+
+class Channel(asyncio.Protocol):
+    """``kinds``: what the other side may send. ``on_closed`` is called once, with why ("" when it just closed)."""
+
+    def __init__(self, kinds: Any, on_message: Callable[[Any], None], on_closed: Callable[[str], None]) -> None:
+        self._frames = Frames(kinds)
+        self._on_message = on_message
+        self._on_closed = on_closed
+        self._transport: asyncio.Transport | None = None
+        self._why = ""
+
+    async def open(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        """Take the socket over."""
+        await loop.create_unix_connection(lambda: self, sock=sock)
+
+    def send(self, message: Message) -> None:
+        """Queue a message; dropped when the channel is closed. Raises ChannelError when it is too long."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame(message))
+
+    def unsent(self) -> int:
+        """Bytes that the other side has not taken yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def close(self) -> None:
+        """Close after what is queued was sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The loop's call (asyncio.Protocol)."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is no subclass
+
+    def data_received(self, data: bytes) -> None:
+        """The loop's call (asyncio.Protocol)."""
+        try:
+            messages = self._frames.feed(data)
+        except ChannelError as error:
+            self._why = str(error)
+            assert self._transport is not None
+            self._transport.abort()
+            return
+        for message in messages:
+            self._on_message(message)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The loop's call (asyncio.Protocol)."""
+        self._transport = None
+        self._on_closed(self._why or (str(error) if error else ""))
+
+
+def read_first(sock: socket.socket, kinds: Any) -> Any:
+    """Wait for the first message, before there is a loop. Raises ChannelError, EOFError."""
+    frames = Frames(kinds)
+    while True:
+        data = sock.recv(READ_SIZE)
+        if not data:
+            raise EOFError("the control process closed the channel")
+        messages = frames.feed(data)
+        if len(messages) > 1:
+            raise ChannelError("expected one message and then silence until it is answered")
+        if messages:
+            return messages[0]

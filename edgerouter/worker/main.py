@@ -1,0 +1,130 @@
+"""A worker process: the second composition root. Sockets in, plan in, engine on; signs of life out.
+
+What lives here: the worker's life and the dispatch of the control process's messages. What a plan becomes is
+``assemble``'s, what a connection becomes the engine's. Nothing here may import what only the control process needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from edgerouter.contracts import messages
+from edgerouter.contracts.messages import ToWorker
+from edgerouter.worker.channel import Channel, read_first
+from edgerouter.worker.loops import loop_factory
+from edgerouter.worker.plans import Plans
+from edgerouter.worker.report import report_to_stderr
+from edgerouter.worker.serving import Serving
+
+_IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
+_DRAINED_POLL: Final = 0.05
+log = logging.getLogger("edgerouter.worker")
+
+
+class Worker:
+    """One worker's life, from its start message to its exit. ``finished`` is done when the process should end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: messages.Start) -> None:
+        self._start = start
+        self._serving = Serving(loop, start)
+        self._plans = Plans(loop, self._serving, self._applied)
+        self._ending: asyncio.Task[None] | None = None
+        self._channel = Channel(ToWorker, self._on_message, self._on_control_gone)
+        self.finished: asyncio.Future[int] = loop.create_future()
+        self._loop = loop
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            messages.Delta: self._plans.add,
+            messages.TakeSockets: lambda message: self._serving.entrances.take(message.slot),
+            messages.ReturnSockets: lambda message: self._serving.entrances.give_back(message.slot),
+            messages.Terminating: lambda message: self._plans.terminating(),
+            messages.StopAccepting: self._stop_accepting,
+            messages.Drain: lambda message: self._end(message.timeout),
+            messages.ReopenLogs: lambda message: self._serving.reopen_logs(),
+        }
+
+    async def run(self, sock: socket.socket) -> int:
+        """Serve until told to end; the process's exit code."""
+        await self._channel.open(self._loop, sock)
+        self._channel.send(messages.Hello(pid=os.getpid()))
+        self._serving.start(self._channel.send)
+        try:
+            return await self.finished
+        finally:
+            self._serving.close()
+
+    def _on_message(self, message: Any) -> None:
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            log.error("a worker has no use for a %s", type(message).__name__)
+            return
+        handler(message)
+
+    def _applied(self, applied: messages.Applied) -> None:
+        """The first plan is there: now, and not before, there is something to answer with."""
+        if self._ending is None:
+            self._serving.entrances.take(self._start.slot)
+        self._channel.send(applied)
+
+    def _stop_accepting(self, message: messages.StopAccepting) -> None:
+        self._serving.entrances.stop()
+        self._channel.send(messages.Stopped())
+
+    def _on_control_gone(self, why: str) -> None:
+        """Without a control process nothing renews the plan, and nobody would start what comes after: drain and end."""
+        if self._ending is not None or self.finished.done():
+            return
+        log.error("the control process is gone%s: this worker finishes its requests and ends", f" ({why})" * bool(why))
+        self._serving.entrances.stop()
+        self._end(self._serving.grace)
+
+    def _end(self, timeout: float) -> None:
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._drain(timeout))
+
+    async def _drain(self, timeout: float) -> None:
+        self._serving.entrances.stop()
+        await self._serving.engine.drain(timeout)
+        cut = self._serving.engine.in_flight
+        self._channel.send(messages.Drained(cut=cut))
+        self._serving.flush_logs()
+        while self._channel.unsent():
+            await asyncio.sleep(_DRAINED_POLL)
+        if not self.finished.done():
+            self.finished.set_result(0)
+
+
+def main(channel_fd: int) -> int:
+    """Run a worker on the inherited socketpair; the process's exit code. Called by ``control.spawn``'s command line."""
+    for number in _IGNORED:  # the control process says what to do; a terminal or service manager signals the group
+        signal.signal(number, signal.SIG_IGN)
+    sock = socket.socket(fileno=channel_fd)
+    try:
+        start = read_first(sock, messages.Start)
+    except EOFError:
+        return 0
+    report_to_stderr(start.static.log.level)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(f"edge-worker-{start.slot}")
+    with asyncio.Runner(loop_factory=loop_factory(start.static.experimental.loop)) as runner:
+        return runner.run(_live(start, sock))
+
+
+async def _live(start: messages.Start, sock: socket.socket) -> int:
+    worker = Worker(asyncio.get_running_loop(), start)
+    gc.collect()
+    gc.freeze()
+    return await worker.run(sock)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

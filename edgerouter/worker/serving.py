@@ -1,0 +1,72 @@
+"""What a worker serves with: engine, recorder, clock, listening sockets, signs of life, put together from Start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from edgerouter.contracts import messages
+from edgerouter.net.clock import Clock
+from edgerouter.proxy.engine import Engine
+from edgerouter.telemetry.access_log import AccessLog
+from edgerouter.telemetry.memory import CounterMemory
+from edgerouter.telemetry.recorder import Recorder
+from edgerouter.worker.entrances import Entrances
+from edgerouter.worker.heartbeat import Heartbeat
+
+
+class Serving:
+    """Everything between the sockets and the plan. ``grace`` is the longest graceTimeOut of all entry points."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: messages.Start) -> None:
+        self.start_message = start
+        self.memory = _memory(start)
+        self.access_log = _access_log(start)
+        self.clock = Clock(loop)
+        self.engine = Engine(loop, Recorder(self.memory, self.access_log), self.clock)
+        self.entrances = Entrances(self.engine, start.entry_points)
+        self.grace = max((e.settings.transport.life_cycle.grace_time_out for e in start.entry_points), default=0.0)
+        self._heartbeat = Heartbeat(loop, start.heartbeat, self._beat)
+        self._send: Callable[[messages.Message], None] = lambda message: None
+
+    def start(self, send: Callable[[messages.Message], None]) -> None:
+        """Begin to tick; ``send`` takes messages to the control process."""
+        self._send = send
+        self.clock.start()
+        self._heartbeat.start()
+
+    def close(self) -> None:
+        """Stop what ticks and flush."""
+        self._heartbeat.stop()
+        self.clock.stop()
+        self.flush_logs()
+
+    def reopen_logs(self) -> None:
+        """The access log's file was rotated."""
+        if self.access_log is not None:
+            self.access_log.reopen()
+
+    def flush_logs(self) -> None:
+        """Write what the access log has collected."""
+        if self.access_log is not None:
+            self.access_log.flush()
+
+    def _beat(self) -> None:
+        stall = self.clock.take_stall()
+        if self.memory is not None:
+            self.memory.stalled(stall)
+        beat = messages.Heartbeat(
+            stall=stall, in_flight=self.engine.in_flight, connections=self.engine.open_connections()
+        )
+        self._send(beat)
+
+
+def _memory(start: messages.Start) -> CounterMemory | None:
+    prometheus = start.static.metrics.prometheus
+    if start.metrics_fd < 0:
+        return None
+    return CounterMemory(start.metrics_fd, list(prometheus.buckets) if prometheus is not None else None)
+
+
+def _access_log(start: messages.Start) -> AccessLog | None:
+    return None
