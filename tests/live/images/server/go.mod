@@ -1,0 +1,3 @@
+module edgerouter.test/server
+
+go 1.19
