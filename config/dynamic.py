@@ -52,18 +52,23 @@ class Router(Model, frozen=True):
 
 
 class Middleware(msgspec.Struct, frozen=True):
-    """``kind`` is the registered name (``stripPrefix``), ``options`` an instance of that plugin's options class."""
+    """``kind`` is the registered name (``stripPrefix``), ``options`` an instance of that plugin's options class.
+
+    ``refused``: it could not be decoded, and says why; its routers must answer 500, never be served without it.
+    """
 
     kind: str
     options: Any
+    refused: str = ""
 
 
 class Service(msgspec.Struct, frozen=True):
-    """``kind`` is loadBalancer, weighted ...; ``options`` an instance of its options class."""
+    """``kind`` is loadBalancer, weighted ...; ``options`` an instance of its options class; ``refused`` as above."""
 
     kind: str
     options: Any
     middlewares: tuple[str, ...] = ()
+    refused: str = ""
 
 
 class ForwardingTimeouts(Model, frozen=True):

@@ -1,0 +1,204 @@
+"""Plain data (from YAML, TOML, JSON, labels) -> ``DynamicConfiguration`` and problems, object by object.
+
+One bad object never spoils another. A router that cannot be decoded is left out; a middleware or service that cannot
+be decoded stays, marked ``refused``, so that what uses it fails closed. Names of plugins come in as a table of kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from edgerouter.config import absent
+from edgerouter.config.dynamic import (
+    DynamicConfiguration,
+    HttpConfiguration,
+    Middleware,
+    Model,
+    Router,
+    ServersTransport,
+    Service,
+)
+from edgerouter.config.fit import Fault, boolean, dotted, fields_of, fit, nearest, resolve
+from edgerouter.config.places import Places, place_of
+from edgerouter.config.static import StaticConfiguration
+from edgerouter.config.types import Problem
+
+T = TypeVar("T")
+Kinds = Mapping[str, Mapping[str, Any]]  # {"middlewares": {kind: options class or None}, "services": {...}}
+Path = tuple[str, ...]
+_KNOWN: Final = {"middlewares": absent.MIDDLEWARES, "services": absent.SERVICES}
+_LATER: Final = ("tcp", "udp", "tls")
+
+
+class NoOptions(Model, frozen=True):
+    """Stands for the options of a kind that has none."""
+
+
+def decode_dynamic(
+    data: object, kinds: Kinds, source: str, positions: Places | None = None
+) -> tuple[DynamicConfiguration, list[Problem]]:
+    """Decode the whole of a provider's configuration; never raises for what ``data`` holds.
+
+    ``source`` names the file or provider, ``positions`` the places of its parts (see ``config.places``).
+    """
+    reader = _Reader(kinds, source, positions)
+    return reader.configuration(data), reader.problems
+
+
+class _Reader:
+    """Decodes one configuration; collects its problems."""
+
+    def __init__(self, kinds: Kinds, source: str, places: Places | None) -> None:
+        self.kinds = kinds
+        self.source = source
+        self.places = places
+        self.problems: list[Problem] = []
+
+    def problem(self, path: Path, message: str, hint: str = "") -> None:
+        place = place_of(self.places, path, self.source)
+        self.problems.append(Problem(dotted(path), message, hint, place))
+
+    def refuse(self, faults: list[Fault]) -> str:
+        """Report faults; one sentence of them all for who asks why."""
+        for fault in faults:
+            self.problem(fault.path, fault.message, fault.hint)
+        return "; ".join(f"{dotted(fault.path)}: {fault.message}" for fault in faults)
+
+    def configuration(self, data: object) -> DynamicConfiguration:
+        parts = self._parts(data, (), ("http", *_LATER))
+        later = {name: self._later(parts.get(name), name) for name in _LATER}
+        return DynamicConfiguration(http=self._http(parts.get("http")), **later)
+
+    def _parts(self, data: object, path: Path, names: tuple[str, ...]) -> dict[str, object]:
+        """The sections of a mapping by their right names."""
+        right = {name.lower(): name for name in names}
+        found: dict[str, object] = {}
+        for key, value in self._mapping(data, path).items():
+            name = right.get(key.lower())
+            if name is None:
+                self.problem((*path, key), f"unknown section {key!r}", _belongs(key, path) or nearest(key, names))
+            elif name in found:
+                self.problem((*path, key), f"{name} is given twice, in different case")
+            else:
+                found[name] = value
+        return found
+
+    def _mapping(self, data: object, path: Path) -> dict[str, object]:
+        if data is None or data == "":
+            return {}
+        if isinstance(data, Mapping):
+            return {str(key): value for key, value in data.items()}
+        self.problem(path, "expected names with values, got something else", "write name: value lines")
+        return {}
+
+    def _later(self, data: object, name: str) -> dict[str, Any]:
+        made: dict[str, Any] = resolve(self._mapping(data, (name,)))
+        if made:
+            place = place_of(self.places, (name,), self.source)
+            self.problems.append(Problem(name, f"{name} is read but not served yet", "", place, "warning"))
+        return made
+
+    def _http(self, data: object) -> HttpConfiguration:
+        parts = self._parts(data, ("http",), ("routers", "services", "middlewares", "serversTransports"))
+        return HttpConfiguration(
+            routers=self._objects(parts, "routers", self._router),
+            services=self._objects(parts, "services", self._service),
+            middlewares=self._objects(parts, "middlewares", self._middleware),
+            servers_transports=self._objects(parts, "serversTransports", self._transport),
+        )
+
+    def _objects(
+        self, parts: dict[str, object], section: str, decode: Callable[[object, Path], T | None]
+    ) -> dict[str, T]:
+        path = ("http", section)
+        made = {name: decode(value, (*path, name)) for name, value in self._mapping(parts.get(section), path).items()}
+        return {name: item for name, item in made.items() if item is not None}
+
+    def _router(self, value: object, path: Path) -> Router | None:
+        router, faults = fit(value, Router, path)
+        self.refuse(faults)
+        return router
+
+    def _transport(self, value: object, path: Path) -> ServersTransport | None:
+        transport, faults = fit(value, ServersTransport, path)
+        self.refuse(faults)
+        return transport
+
+    def _middleware(self, value: object, path: Path) -> Middleware:
+        kind, options, why = self._kind("middlewares", value, path)
+        return Middleware("", None, why) if why else Middleware(kind, options)
+
+    def _service(self, value: object, path: Path) -> Service:
+        rest, listed, faults = _split_middlewares(value, path)
+        kind, options, why = self._kind("services", rest, path)
+        why = "; ".join(filter(None, (self.refuse(faults), why)))
+        return Service("", None, listed, why) if why else Service(kind, options, listed)
+
+    def _kind(self, room: str, value: object, path: Path) -> tuple[str, Any, str]:
+        """The one kind of a middleware or service with its options; or the reason why not."""
+        if not isinstance(value, Mapping):
+            return "", None, self.refuse([Fault(path, f"expected the kind of {_one(room)} with its options")])
+        given = {str(key): item for key, item in value.items() if boolean(item) is not False}
+        if len(given) != 1:
+            return "", None, self.refuse([_no_single_kind(room, given, path)])
+        key, item = next(iter(given.items()))
+        table = self.kinds.get(room, {})
+        name = {known.lower(): known for known in table}.get(key.lower())
+        if name is None:
+            return "", None, self.refuse([_unknown_kind(room, key, table, path)])
+        options, faults = fit(item, table[name] or NoOptions, (*path, name))
+        return name, options, self.refuse([_replaced(fault, len(path)) for fault in faults])
+
+
+def _split_middlewares(value: object, path: Path) -> tuple[object, tuple[str, ...], list[Fault]]:
+    """A service's own list of middlewares is no kind."""
+    if not isinstance(value, Mapping):
+        return value, (), []
+    listed = next((key for key in value if str(key).lower() == "middlewares"), None)
+    if listed is None:
+        return value, (), []
+    names, faults = fit({"middlewares": value[listed]}, _Listed, path)
+    return {key: item for key, item in value.items() if key != listed}, names.middlewares if names else (), faults
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    middlewares: tuple[str, ...] = ()
+
+
+def _one(room: str) -> str:
+    return f"a {room[:-1]}"
+
+
+def _no_single_kind(room: str, given: dict[str, object], path: Path) -> Fault:
+    if not given:
+        return Fault(
+            path, f"{_one(room)} needs a kind, and this one has none", "name its kind, e.g. " + _EXAMPLES[room]
+        )
+    kinds = " and ".join(sorted(given))
+    return Fault(path, f"{_one(room)} has one kind, and this one has {len(given)}: {kinds}", "give each its own name")
+
+
+_EXAMPLES: Final = {"middlewares": "stripPrefix", "services": "loadBalancer"}
+
+
+def _unknown_kind(room: str, key: str, table: Mapping[str, Any], path: Path) -> Fault:
+    known = absent.spelled(key, _KNOWN[room])
+    if known:
+        return Fault((*path, key), f"the {room[:-1]} {known} is not there yet", f"there is: {', '.join(sorted(table))}")
+    return Fault((*path, key), f"unknown kind of {room[:-1]} {key!r}", nearest(key, table))
+
+
+def _replaced(fault: Fault, depth: int) -> Fault:
+    """A fault over an option that earlier versions had says what stands in its place."""
+    hint = absent.REMOVED_MIDDLEWARE_OPTIONS.get(dotted(fault.path[depth:]).lower())
+    return fault if hint is None else Fault(fault.path, "this option was removed", hint)
+
+
+def _belongs(key: str, path: Path) -> str:
+    """Static options in a dynamic file are a usual mistake."""
+    if not path and key.lower() in fields_of(StaticConfiguration):
+        return "this belongs into the static configuration"
+    return ""

@@ -1,0 +1,364 @@
+"""Plain data -> one typed object, with every fault named by its path: the one decoder behind all of configuration.
+
+Text is read leniently (flags, variables and labels hold nothing else), keys in any case; what does not fit is a
+``Fault``, never an exception. Reading files, and knowing routers from middlewares, does not live here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import inspect as shapes
+
+from edgerouter.config.types import Duration, Secret, decode_hook
+
+T = TypeVar("T")
+Path = tuple[str, ...]
+Table = Mapping[str, Any]  # name -> options class, or None where there are no options
+
+TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))  # as Go's strconv.ParseBool reads them
+FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+SECTIONS: Final = "sections"  # the field of an open struct that holds options of plugins, by the plugin's name
+_DROP: Final = object()
+_INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
+_AT: Final = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
+
+
+class Plain(str):
+    """An unquoted scalar of a YAML file, as it is written: its type is the option's, so 1.10 stays 1.10 as text."""
+
+    __slots__ = ()
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """``path`` from the fitted object's root; ``hint`` says what to write instead."""
+
+    path: Path
+    message: str
+    hint: str = ""
+
+
+def dotted(path: Iterable[str]) -> str:
+    """``("domains", "[0]", "main")`` is ``domains[0].main``."""
+    return ".".join(path).replace(".[", "[")
+
+
+def closest(word: str, names: Iterable[str]) -> str:
+    """A hint that names the nearest of the right names, or nothing."""
+    known = {name.lower(): name for name in names}
+    close = get_close_matches(word.lower().replace("-", "").replace("_", ""), known, n=1, cutoff=0.6)
+    return f"did you mean {known[close[0]]!r}?" if close else ""
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """A hint that names the nearest of the right names, or all of them when there are few."""
+    known = sorted(set(names))
+    listed = f"known here: {', '.join(known)}" if 0 < len(known) <= 12 else ""
+    return closest(word, known) or listed
+
+
+def resolve(value: object) -> Any:
+    """Plain data as it stands, with YAML's unquoted scalars read as booleans and numbers where they are such."""
+    if isinstance(value, Plain):
+        return _scalar(value)
+    if isinstance(value, Mapping):
+        return {str(key): resolve(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [resolve(item) for item in value]
+    return value
+
+
+def _scalar(text: str) -> Any:
+    if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
+        return text in TRUE
+    if _INT.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else str(text)
+
+
+def boolean(value: object) -> bool | None:
+    """A bool, or text that Go reads as one; None for anything else."""
+    if isinstance(value, bool):
+        return value
+    text = str(value) if isinstance(value, (str, int)) else ""
+    return True if text in TRUE else False if text in FALSE else None
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One option: its outside name, the field's own name, its shape."""
+
+    name: str
+    attribute: str
+    shape: Any
+    required: bool
+    default: Any
+
+
+@cache
+def fields_of(cls: type) -> dict[str, Field]:
+    """The options of a struct by lower-cased name."""
+    info = shapes.type_info(cls)
+    assert isinstance(info, shapes.StructType), cls
+    return {f.encode_name.lower(): Field(f.encode_name, f.name, f.type, f.required, _default(f)) for f in info.fields}
+
+
+def _default(field: shapes.Field) -> Any:
+    if field.default is not msgspec.NODEFAULT:
+        return field.default
+    return field.default_factory() if callable(field.default_factory) else None
+
+
+def struct_of(shape: Any) -> type | None:
+    """The struct class of a shape that is one, or one or None."""
+    if isinstance(shape, shapes.StructType):
+        return shape.cls
+    if isinstance(shape, shapes.UnionType):
+        found = [struct_of(part) for part in shape.types if not isinstance(part, shapes.NoneType)]
+        return found[0] if len(found) == 1 else None
+    return None
+
+
+def fit(
+    value: object, cls: type[T], path: Path = (), open_tables: Mapping[type, Table] | None = None
+) -> tuple[T | None, list[Fault]]:
+    """``value`` as a ``cls``, and all faults; None when there is any. ``open_tables``: see ``SECTIONS``."""
+    walk = _Walk(open_tables or {})
+    plain = walk.struct(value, cls, path)
+    if walk.faults or plain is _DROP:
+        return None, walk.faults
+    try:
+        return msgspec.convert(plain, cls, strict=False, dec_hook=decode_hook), []
+    except msgspec.ValidationError as error:
+        return None, [_refused(error, path)]
+
+
+def _refused(error: msgspec.ValidationError, path: Path) -> Fault:
+    """What the struct's own limits (ranges, patterns, ``__post_init__``) refuse, by msgspec's words."""
+    text = str(error)
+    at = _AT.search(text)
+    inner: list[str] = []
+    if at is not None:
+        text = text[: at.start()]
+        inner = [part for part in at.group(1).replace("[", ".[").split(".") if part]
+    return Fault((*path, *inner), text[:1].lower() + text[1:].replace("`", ""))
+
+
+def _short(value: object) -> str:
+    text = repr(str(value)) if isinstance(value, str) else type(value).__name__ if _is_tree(value) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_tree(value: object) -> bool:
+    return isinstance(value, (Mapping, list, tuple))
+
+
+class _Walk:
+    """Turns a tree into what msgspec accepts for a shape; collects faults."""
+
+    def __init__(self, open_tables: Mapping[type, Table]) -> None:
+        self.open_tables = open_tables
+        self.faults: list[Fault] = []
+
+    def fault(self, path: Path, message: str, hint: str = "") -> Any:
+        self.faults.append(Fault(path, message, hint))
+        return _DROP
+
+    def any(self, value: object, shape: Any, path: Path) -> Any:
+        """Dispatch on the shape."""
+        step = _STEPS.get(type(shape))
+        return resolve(value) if step is None else step(self, value, shape, path)
+
+    def struct(self, value: object, cls: type, path: Path) -> Any:
+        if not isinstance(value, Mapping):
+            on = True if value is None or value == "" else boolean(value)
+            return {} if on else self.fault(path, f"expected options, got {_short(value)}", "write true, or options")
+        known = fields_of(cls)
+        table = self._table(cls)
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            self._member(str(key), item, known, table, path, result)
+        for field in known.values():
+            if field.required and field.name not in result and not self._blamed((*path, field.name)):
+                self.fault((*path, field.name), f"{field.name} is required")
+        return result
+
+    def _blamed(self, path: Path) -> bool:
+        return any(fault.path[: len(path)] == path for fault in self.faults)
+
+    def _table(self, cls: type) -> dict[str, tuple[str, Any]] | None:
+        table = self.open_tables.get(cls)
+        return None if table is None else {name.lower(): (name, options) for name, options in table.items()}
+
+    def _member(
+        self,
+        key: str,
+        item: object,
+        known: dict[str, Field],
+        table: dict[str, tuple[str, Any]] | None,
+        path: Path,
+        result: dict[str, Any],
+    ) -> None:
+        field = known.get(key.lower())
+        if field is not None and (table is None or field.name != SECTIONS):
+            self._keep(result, field.name, self.any(item, field.shape, (*path, field.name)), path)
+        elif table is not None and key.lower() in table:
+            name, options = table[key.lower()]
+            self._section(item, name, options, path, result.setdefault(SECTIONS, {}))
+        else:
+            names = [f.name for f in known.values() if f.name != SECTIONS] + [
+                name for name, _ in (table or {}).values()
+            ]
+            self.fault((*path, key), f"unknown option {key!r}", nearest(key, names))
+
+    def _section(self, item: object, name: str, options: Any, path: Path, sections: dict[str, Any]) -> None:
+        if boolean(item) is False:
+            return
+        made, faults = fit(item, options or msgspec.Struct, (*path, name), self.open_tables)
+        self.faults.extend(faults)
+        self._keep(sections, name, made, path)
+
+    def _keep(self, result: dict[str, Any], name: str, made: Any, path: Path) -> None:
+        if name in result:
+            self.fault((*path, name), f"{name} is given twice, in different case")
+        elif made is not _DROP:
+            result[name] = made
+
+    def model(self, value: object, shape: Any, path: Path) -> Any:
+        if shape.tag is not None or shape.array_like:
+            return resolve(value)
+        return self.struct(value, shape.cls, path)
+
+    def union(self, value: object, shape: Any, path: Path) -> Any:
+        parts = [part for part in shape.types if not isinstance(part, shapes.NoneType)]
+        optional = len(parts) < len(shape.types)
+        if len(parts) == 1:
+            struct = isinstance(parts[0], shapes.StructType)
+            if optional and (boolean(value) is False if struct else value is None):
+                return None
+            return self.any(value, parts[0], path)
+        return self._one_of(value, sorted(parts, key=_narrowness), path)
+
+    def _one_of(self, value: object, parts: list[Any], path: Path) -> Any:
+        if isinstance(value, str) and not isinstance(value, Plain) and any(_is_text(part) for part in parts):
+            return value
+        before = len(self.faults)
+        for part in parts:
+            made = self.any(value, part, path)
+            if len(self.faults) == before:
+                return made
+            del self.faults[before:]
+        return resolve(value)
+
+    def mapping(self, value: object, shape: Any, path: Path) -> Any:
+        if value is None or value == "" or boolean(value):
+            return {}
+        if not isinstance(value, Mapping):
+            return self.fault(path, f"expected names with values, got {_short(value)}")
+        made = {str(key): self.any(item, shape.value_type, (*path, str(key))) for key, item in value.items()}
+        return {key: item for key, item in made.items() if item is not _DROP}
+
+    def items(self, value: object, shape: Any, path: Path) -> Any:
+        if value is None:
+            return []
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",")] if value.strip() else []
+        elif isinstance(value, Mapping):
+            return self.fault(path, "expected a list, got names with values", "write [0], [1] ... or a list")
+        elif not isinstance(value, Sequence):
+            value = [value]
+        made = [self.any(item, shape.item_type, (*path, f"[{index}]")) for index, item in enumerate(value)]
+        return [item for item in made if item is not _DROP]
+
+    def flag(self, value: object, shape: Any, path: Path) -> Any:
+        made = boolean(value)
+        if value is None:
+            return _DROP
+        return made if made is not None else self.fault(path, f"expected true or false, got {_short(value)}")
+
+    def whole(self, value: object, shape: Any, path: Path) -> Any:
+        if value is None:
+            return _DROP
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]+\s*", value):
+            return int(value)
+        return self.fault(path, f"expected a whole number, got {_short(value)}")
+
+    def real(self, value: object, shape: Any, path: Path) -> Any:
+        if value is None:
+            return _DROP
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return value
+        if isinstance(value, str) and _FLOAT.fullmatch(value.strip()):
+            return float(value)
+        return self.fault(path, f"expected a number, got {_short(value)}")
+
+    def text(self, value: object, shape: Any, path: Path) -> Any:
+        if value is None:
+            return _DROP
+        if _is_tree(value):
+            return self.fault(path, f"expected text, got {'a list' if isinstance(value, list) else 'options'}")
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def choice(self, value: object, shape: Any, path: Path) -> Any:
+        if value is None:
+            return _DROP
+        choices = shape.values if isinstance(shape, shapes.LiteralType) else [member.value for member in shape.cls]
+        found = {str(item).lower(): item for item in choices}
+        if not _is_tree(value) and str(value).lower() in found:
+            return found[str(value).lower()]
+        names = ", ".join(str(item) for item in choices)
+        return self.fault(path, f"expected one of {names}, got {_short(value)}", closest(str(value), map(str, choices)))
+
+    def custom(self, value: object, shape: Any, path: Path) -> Any:
+        if value is None:
+            return _DROP
+        if shape.cls is Secret:
+            made = self.text(value, shape, path)
+            return made if made is _DROP or isinstance(value, Secret) else Secret(made)
+        if shape.cls is not Duration:
+            return resolve(value)
+        try:
+            return Duration.parse(value)
+        except ValueError as error:
+            return self.fault(path, str(error))
+
+
+def _is_text(shape: Any) -> bool:
+    return isinstance(shape, shapes.StrType)
+
+
+def _narrowness(shape: Any) -> int:
+    """Which alternative of a union is tried first: text takes anything, so it comes last."""
+    return 1 if _is_text(shape) else 0
+
+
+def _metadata(walk: _Walk, value: object, shape: Any, path: Path) -> Any:
+    return walk.any(value, shape.type, path)
+
+
+_STEPS: Final[dict[type, Callable[[_Walk, object, Any, Path], Any]]] = {
+    shapes.StructType: _Walk.model,
+    shapes.UnionType: _Walk.union,
+    shapes.DictType: _Walk.mapping,
+    shapes.ListType: _Walk.items,
+    shapes.VarTupleType: _Walk.items,
+    shapes.SetType: _Walk.items,
+    shapes.FrozenSetType: _Walk.items,
+    shapes.BoolType: _Walk.flag,
+    shapes.IntType: _Walk.whole,
+    shapes.FloatType: _Walk.real,
+    shapes.StrType: _Walk.text,
+    shapes.LiteralType: _Walk.choice,
+    shapes.EnumType: _Walk.choice,
+    shapes.CustomType: _Walk.custom,
+    shapes.Metadata: _metadata,
+}
