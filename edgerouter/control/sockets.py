@@ -59,7 +59,7 @@ def open_all(addresses: dict[str, Address], slots: int) -> list[Opened]:
 
 
 def close_all(opened: list[Opened]) -> None:
-    """Close for good: what still waits in a queue is reset, so ``refuse_new`` and the workers' last accept come first."""
+    """Close for good. What still waits in a queue is reset: ``refuse_new`` and the workers' last accept come first."""
     for entry in opened:
         for sock in entry.sockets:
             sock.close()
@@ -144,8 +144,8 @@ def _has_ipv6() -> bool:
 def _why(name: str, address: Address, error: OSError) -> str:
     place = f"entryPoints.{name}.address: cannot listen on {address.host or '*'}:{address.port}"
     if error.errno == errno.EADDRINUSE:
-        holder = holder_of(address.port)
-        return f"{place}: the port is held by {holder or 'a process that cannot be seen from here'}; stop it, or choose another port"
+        holder = holder_of(address.port) or "a process that cannot be seen from here"
+        return f"{place}: the port is held by {holder}; stop it, or choose another port"
     if error.errno == errno.EACCES:
         return f"{place}: not permitted; ports below 1024 need root or CAP_NET_BIND_SERVICE"
     if error.errno == errno.EADDRNOTAVAIL:

@@ -16,7 +16,8 @@ READ_SIZE: Final = 65536
 
 
 class Channel(asyncio.Protocol):
-    """``kinds``: what the other side may send. ``on_closed`` is called once, with why ("" when it just closed)."""
+    """``kinds``: what the other side may send. ``on_closed`` is called once, with what
+    the other side did against the protocol ("" when the channel just ended)."""
 
     def __init__(self, kinds: Any, on_message: Callable[[Any], None], on_closed: Callable[[str], None]) -> None:
         self._frames = Frames(kinds)
@@ -62,7 +63,7 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The loop's call (asyncio.Protocol)."""
         self._transport = None
-        self._on_closed(self._why or (str(error) if error else ""))
+        self._on_closed(self._why)
 
 
 def read_first(sock: socket.socket, kinds: Any) -> Any:

@@ -27,7 +27,6 @@ from edgerouter.worker.report import report_to_stderr
 from edgerouter.worker.serving import Serving
 
 _IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
-_DRAINED_POLL: Final = 0.05
 log = logging.getLogger("edgerouter.worker")
 
 
@@ -81,7 +80,9 @@ class Worker:
 
     def _on_control_gone(self, why: str) -> None:
         """Without a control process nothing renews the plan, and nobody would start what comes after: drain and end."""
-        if self._ending is not None or self.finished.done():
+        if self._ending is not None:
+            if not self.finished.done():
+                self.finished.set_result(0)
             return
         log.error("the control process is gone%s: this worker finishes its requests and ends", f" ({why})" * bool(why))
         self._serving.entrances.stop()
@@ -91,16 +92,13 @@ class Worker:
         if self._ending is None:
             self._ending = self._loop.create_task(self._drain(timeout))
 
-    async def _drain(self, timeout: float) -> None:
+    async def _drain(self, seconds: float) -> None:
         self._serving.entrances.stop()
-        await self._serving.engine.drain(timeout)
+        await self._serving.engine.drain(seconds)
         cut = self._serving.engine.in_flight
         self._channel.send(messages.Drained(cut=cut))
         self._serving.flush_logs()
-        while self._channel.unsent():
-            await asyncio.sleep(_DRAINED_POLL)
-        if not self.finished.done():
-            self.finished.set_result(0)
+        self._channel.close()
 
 
 def main(channel_fd: int) -> int:
