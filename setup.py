@@ -17,6 +17,8 @@ COMPILED = [
     "edgerouter/http/*.py",
     "edgerouter/contracts/plugins.py",
     "edgerouter/wire/*.py",
+    "edgerouter/net/*.py",
+    "edgerouter/proxy/*.py",
     "edgerouter/services/_rotation.py",
     "edgerouter/services/_leaf.py",
     "edgerouter/services/_branch.py",

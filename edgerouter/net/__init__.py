@@ -1,1 +1,1 @@
-"""All sockets of the data plane: listeners, client connections, upstream pools, timeouts. Nothing else touches sockets."""
+"""All sockets of the data plane: listeners, client connections, upstream pools, timeouts. No others elsewhere."""

@@ -1,0 +1,486 @@
+"""One client's HTTP/1 connection: bytes in, exchanges to the handler one after another, responses out.
+
+What is in here: keep-alive, pipelining in order, back-pressure both ways, ``100 Continue``, tunnels after a 101,
+deadlines, and the end of a connection. What is not: framing (``wire.http1``) and what an exchange does (``proxy``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from edgerouter.errors import ClientGone, EdgeError, RequestTimeout
+from edgerouter.http.body import Body
+from edgerouter.http.headers import Headers
+from edgerouter.http.message import HTTP_1_1, Request, Response
+from edgerouter.net.clock import Clock
+from edgerouter.net.session import Downstream, Handler, Session
+from edgerouter.wire import http1
+
+# What the connection is doing with bytes that come in.
+HEAD: Final = 1  # between requests, or in the middle of a head
+BODY: Final = 2  # in a request body
+WAIT: Final = 3  # the request is complete, its response is not
+TUNNEL: Final = 4  # after a 101: bytes both ways
+LINGER: Final = 5  # the last response is out; what still comes is thrown away
+CLOSED: Final = 6
+
+_PIPELINE_LIMIT: Final = 65536  # bytes of later requests that are held before reading stops
+_LINGER_SECONDS: Final = 2.0  # RFC 9112 section 9.6: give the client time to read the response before the reset
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class ClientTimeouts:
+    """Seconds; 0 is none. ``read`` bounds a head, and every wait for a further piece of a body; ``idle`` the time
+    between requests; ``write`` a whole response."""
+
+    def __init__(self, read: float = 60.0, write: float = 0.0, idle: float = 180.0) -> None:
+        self.read = read
+        self.write = write
+        self.idle = idle
+
+
+class ClientConnection(Downstream):
+    """An asyncio protocol by duck typing (a native class cannot derive from ``asyncio.Protocol``)."""
+
+    def __init__(
+        self, handler: Handler, clock: Clock, limits: http1.Limits, timeouts: ClientTimeouts, scheme: str
+    ) -> None:
+        self.scheme = scheme
+        self.max_requests = 0
+        self.max_seconds = 0.0
+        self._handler = handler
+        self._clock = clock
+        self._limits = limits
+        self._timeouts = timeouts
+        self._parser = http1.RequestParser(limits, scheme)
+        self._transport: asyncio.Transport | None = None
+        self._state = HEAD
+        self._busy = False
+        self._pending = b""
+        self._session: Session | None = None
+        self._request: Request | None = None
+        self._request_body: Body | None = None
+        self._reader: http1.BodyReader | None = None
+        self._owes_continue = False
+        self._response_body: Body | None = None
+        self._chunked = False
+        self._raw = False
+        self._writable = True
+        self._close = False
+        self._body_bytes = 0
+        self._served = 0
+        self._opened = 0.0
+        self._ended = False
+        self._lingers = False
+        self._reading = True
+
+    # -- protocol -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Called by the loop."""
+        self._transport = transport
+        self._opened = self._clock.now
+        if not self.client_address:
+            peer = transport.get_extra_info("peername")
+            if isinstance(peer, tuple) and len(peer) >= 2:
+                self.client_address = str(peer[0]).split("%", 1)[0]
+                self.client_port = int(peer[1])
+        self._handler.connected(self)
+        self._clock.schedule(self, self._timeouts.read)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
+        if self._busy:
+            self._pending = data
+            return
+        self._process(data)
+
+    def eof_received(self) -> bool:
+        """Called by the loop: the client sends no more. In a tunnel the other direction goes on."""
+        if self._state == TUNNEL:
+            body = self._request_body
+            if body is not None and not body.ended:
+                body.finish(None)
+            return not self._ended
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        if self._state != CLOSED:
+            self._state = CLOSED
+            self._handler.disconnected(self)
+        self.deadline = 0.0
+        body = self._request_body
+        if body is not None and not body.ended:
+            body.fail(ClientGone("the client closed the connection within its request"))
+        session = self._session
+        if session is not None:
+            self._session = None
+            session.client_gone(self._body_bytes)
+        self._transport = None
+        self._response_body = None
+
+    def pause_writing(self) -> None:
+        """Called by the loop: the client reads slower than the server sends."""
+        self._writable = False
+        body = self._response_body
+        if body is not None:
+            body.pause()
+
+    def resume_writing(self) -> None:
+        """Called by the loop."""
+        self._writable = True
+        body = self._response_body
+        if body is not None:
+            body.resume()
+
+    # -- requests in --------------------------------------------------------------------------------------------
+
+    def _process(self, data: bytes) -> None:
+        self._busy = True
+        position = 0
+        try:
+            while position < len(data) and self._state <= BODY:
+                if self._state == HEAD:
+                    position = self._on_head(data[position:] if position else data, position)
+                    if position < 0:
+                        return
+                else:
+                    position = self._on_body(data, position)
+                    if self._state == BODY:
+                        break
+        finally:
+            self._busy = False
+        if self._state == TUNNEL:
+            self._on_tunnel(data[position:])
+        elif position < len(data) and self._state < LINGER:
+            self._pending = data[position:]
+            if self._state == WAIT and len(self._pending) > _PIPELINE_LIMIT:
+                self._pause_reading()
+        elif self._state == BODY:
+            self._clock.schedule(self, self._timeouts.read)
+
+    def _on_head(self, data: bytes, offset: int) -> int:
+        """Parse a head at the start of ``data``; return the position behind it in the whole, -1 when unfinished."""
+        parser = self._parser
+        try:
+            request = parser.parse(data)
+            if request is None:
+                if not self._pending and self._served:
+                    self._clock.schedule(self, self._timeouts.read)
+                self._pending = data
+                return -1
+            consumed = parser.consumed
+            self._served += 1
+            body = request.body
+            if body is None:
+                self._request_body = None
+                self._state = WAIT
+            else:
+                consumed = self._open_body(request, body, data, consumed)
+        except EdgeError as error:
+            self._refuse(error)
+            return -1
+        self._begin(request)
+        return offset + consumed
+
+    def _open_body(self, request: Request, body: Body, data: bytes, consumed: int) -> int:
+        parser = self._parser
+        reader = http1.BodyReader(parser.framing, parser.length, False, self._limits)
+        self._reader = reader
+        self._request_body = body
+        self._state = BODY
+        body.source = self
+        if consumed < len(data) or parser.length == 0:
+            consumed = reader.feed(data, consumed, body)
+        elif request.expect_continue:
+            self._owes_continue = True
+            body.pause()
+        if reader.done:
+            self._state = WAIT
+        return consumed
+
+    def _begin(self, request: Request) -> None:
+        self.deadline = 0.0
+        self._request = request
+        self._body_bytes = 0
+        if not self._parser.keep_alive:
+            self._close = True
+        if self.max_requests and self._served >= self.max_requests:
+            self._close = True
+        if self.max_seconds and self._clock.now - self._opened >= self.max_seconds:
+            self._close = True
+        session = self._handler.open(self, request)
+        self._session = session
+        session.start()
+
+    def _on_body(self, data: bytes, position: int) -> int:
+        reader, body = self._reader, self._request_body
+        assert reader is not None and body is not None
+        try:
+            position = reader.feed(data, position, body)
+        except EdgeError as error:
+            self._close = True
+            self._state = WAIT
+            body.fail(error)
+            return len(data)
+        if reader.done and self._state == BODY:
+            self._state = WAIT
+            self.deadline = 0.0
+            if self._request is None:
+                self._next()
+        return position
+
+    def _on_tunnel(self, data: bytes) -> None:
+        body = self._request_body
+        if data and body is not None and not body.ended:
+            body.feed(data)
+
+    def _refuse(self, error: EdgeError) -> None:
+        """Answer bytes that are no request, and close (RFC 9112 section 2.2)."""
+        self._close = True
+        self._lingers = True
+        self._state = WAIT
+        self._request_body = None
+        request = Request("GET", b"/", "", Headers(), HTTP_1_1)
+        self._request = request
+        self.respond(self._handler.refuse(self, error))
+
+    # -- the request body's source ------------------------------------------------------------------------------
+
+    def pause_body(self) -> None:
+        """The upstream is slow: read no more from the client."""
+        if not self._owes_continue:
+            self._pause_reading()
+            self.deadline = 0.0
+
+    def resume_body(self) -> None:
+        """The upstream takes more."""
+        if self._owes_continue:
+            self._owes_continue = False
+            if self._transport is not None and self._state == BODY:
+                self._transport.write(_CONTINUE)
+        self._resume_reading()
+        if self._state == BODY:
+            self._clock.schedule(self, self._timeouts.read)
+
+    def _pause_reading(self) -> None:
+        transport = self._transport
+        if self._reading and transport is not None and not transport.is_closing():
+            self._reading = False
+            transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        transport = self._transport
+        if not self._reading and transport is not None and not transport.is_closing():
+            self._reading = True
+            transport.resume_reading()
+
+    # -- responses out ------------------------------------------------------------------------------------------
+
+    def inform(self, response: Response) -> None:
+        """Send an interim response; HTTP/1.0 clients do not know them (RFC 9110 section 15.2)."""
+        request, transport = self._request, self._transport
+        if transport is not None and request is not None and request.version >= HTTP_1_1:
+            transport.write(http1.encode_response_head(response, http1.NONE, 0, request.version, b""))
+
+    def respond(self, response: Response) -> None:
+        """Send the final response."""
+        request, transport = self._request, self._transport
+        if transport is None or request is None:
+            return
+        body = response.body
+        if response.status == 101:
+            self._switch(response, transport, request)
+            return
+        framing, length = self._framing(request, response, body)
+        connection = b""
+        if self._close:
+            connection = b"close"
+        elif request.version < HTTP_1_1:
+            connection = b"keep-alive"
+        head = http1.encode_response_head(response, framing, length, request.version, connection)
+        self._chunked = framing == http1.CHUNKED
+        if body is None:
+            transport.write(head)
+            self._response_done()
+        elif body.ended and body.filters is None:
+            self._respond_whole(transport, head, body)
+        else:
+            transport.write(head)
+            self._clock.schedule(self, self._timeouts.write)
+            self._response_body = body
+            if not self._writable:
+                body.pause()
+            body.attach(self)
+
+    def _respond_whole(self, transport: asyncio.Transport, head: bytes, body: Body) -> None:
+        data = body.take()
+        self._body_bytes = len(data)
+        if self._chunked:
+            head += http1.encode_chunk(data) if data else b""
+            transport.write(head + http1.encode_last_chunk(body.trailers))
+        else:
+            transport.write(head + data)
+        self._response_done()
+
+    def _framing(self, request: Request, response: Response, body: Body | None) -> tuple[int, int]:
+        """How the response is framed for this client (RFC 9112 section 6)."""
+        status = response.status
+        if body is None:
+            if request.method == "HEAD" or status == 304:
+                length = response.content_length
+                return (http1.NONE, 0) if length < 0 else (http1.LENGTH, length)
+            if status == 204 or status < 200:
+                return http1.NONE, 0
+            return http1.LENGTH, 0
+        if body.filters is None and body.length >= 0:
+            return http1.LENGTH, body.length
+        if request.version >= HTTP_1_1:
+            return http1.CHUNKED, 0
+        self._close = True
+        return http1.UNTIL_CLOSE, 0
+
+    def write_body(self, data: bytes) -> None:
+        """A piece of the response body."""
+        transport = self._transport
+        if transport is None:
+            return
+        self._body_bytes += len(data)
+        transport.write(http1.encode_chunk(data) if self._chunked else data)
+
+    def end_body(self, trailers: Headers | None) -> None:
+        """The response body is complete."""
+        transport = self._transport
+        self._response_body = None
+        if transport is None:
+            return
+        if self._raw:
+            self._end_tunnel(transport)
+            return
+        if self._chunked:
+            transport.write(http1.encode_last_chunk(trailers))
+        self._response_done()
+
+    def fail_body(self, error: EdgeError) -> None:
+        """The response broke off; the client must not take it for a whole one."""
+        self._response_body = None
+        session = self._session
+        if session is not None:
+            self._session = None
+            session.response_failed(error, self._body_bytes)
+        self.abort()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        self._close = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _response_done(self) -> None:
+        session = self._session
+        self._session = None
+        self._request = None
+        self._response_body = None
+        if session is not None:
+            session.response_sent(self._body_bytes)
+        if self._state == BODY:
+            # The response came before the request's end: what is left of it is not worth waiting for.
+            self._linger()
+        elif self._close:
+            self._linger() if self._lingers or self._pending else self._shut()
+        elif self._state == WAIT:
+            self._next()
+
+    def _next(self) -> None:
+        self._state = HEAD
+        self._request_body = None
+        self._reader = None
+        self._clock.schedule(self, self._timeouts.idle)
+        self._resume_reading()
+        if self._pending and not self._busy:
+            data = self._pending
+            self._pending = b""
+            self._process(data)
+
+    # -- tunnels ------------------------------------------------------------------------------------------------
+
+    def _switch(self, response: Response, transport: asyncio.Transport, request: Request) -> None:
+        """101: the head goes out, then bytes pass both ways as two bodies without framing."""
+        transport.write(http1.encode_response_head(response, http1.NONE, 0, request.version, b""))
+        self._state = TUNNEL
+        self._raw = True
+        self._chunked = False
+        body = response.body
+        if body is not None:
+            self._response_body = body
+            body.attach(self)
+        if self._pending and not self._busy:
+            data = self._pending
+            self._pending = b""
+            self._on_tunnel(data)
+
+    def tunnel(self) -> Body:
+        """Make the body that carries what the client sends after the switch."""
+        body = Body(-1, self)
+        self._request_body = body
+        return body
+
+    def _end_tunnel(self, transport: asyncio.Transport) -> None:
+        self._ended = True
+        body = self._request_body
+        if body is None or body.ended or not transport.can_write_eof():
+            self._shut()
+        else:
+            transport.write_eof()
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def finish_soon(self) -> None:
+        """Drain: close at once when idle, else after the current response."""
+        self._close = True
+        if self._state == HEAD and not self._pending:
+            self._shut()
+
+    def idle(self) -> bool:
+        """True between requests."""
+        return self._state == HEAD and not self._pending
+
+    def _shut(self) -> None:
+        self._state = LINGER
+        if self._transport is not None:
+            self._transport.close()
+
+    def _linger(self) -> None:
+        """Send the end of the stream, read what still comes for a moment, then close: closing at once would reset
+        the connection and could destroy the response on its way (RFC 9112 section 9.6)."""
+        self._state = LINGER
+        self._pending = b""
+        transport = self._transport
+        if transport is None:
+            return
+        if not transport.can_write_eof():
+            transport.close()
+            return
+        transport.write_eof()
+        self._resume_reading()
+        self._clock.schedule(self, _LINGER_SECONDS)
+
+    def expired(self) -> None:
+        """The clock's word that a deadline has passed."""
+        if self._state == BODY:
+            body = self._request_body
+            self._close = True
+            if body is not None:
+                body.fail(RequestTimeout("the request body did not come in time"))
+        elif self._state == HEAD and self._pending:
+            self._refuse(RequestTimeout("the request head did not come in time"))
+        elif self._state == HEAD or self._state == LINGER:
+            if self._transport is not None:
+                self._transport.close()
+        elif self._response_body is not None:
+            self.abort()

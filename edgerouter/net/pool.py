@@ -1,0 +1,140 @@
+"""Connections to one server: idle ones kept, new ones made. No task is made for a request that finds an idle one."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import ssl
+from typing import Any
+
+from edgerouter.contracts.plugins import Server
+from edgerouter.errors import ConnectRefused, ConnectTimeout, EdgeError, UntrustedUpstream
+from edgerouter.net.clock import Clock
+from edgerouter.net.session import Session, Upstream
+from edgerouter.net.upstream_connection import UpstreamConnection
+from edgerouter.wire import http1
+
+
+class TransportSettings:
+    """How servers are reached (Traefik's ``serversTransport``); times in seconds, 0 is none."""
+
+    def __init__(
+        self,
+        dial_timeout: float = 30.0,
+        response_header_timeout: float = 0.0,
+        idle_timeout: float = 90.0,
+        max_idle: int = 200,
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "",
+    ) -> None:
+        self.dial_timeout = dial_timeout
+        self.response_header_timeout = response_header_timeout
+        self.idle_timeout = idle_timeout
+        self.max_idle = max_idle
+        self.tls = tls
+        self.server_name = server_name
+
+
+class _Factory:
+    """Gives the loop the protocol that is there already."""
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+
+    def __call__(self) -> UpstreamConnection:
+        return self._connection
+
+
+class Pool:
+    """The pool of one server; lives as long as the server object does."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        server: Server,
+        settings: TransportSettings,
+        limits: http1.Limits,
+    ) -> None:
+        self.response_header_timeout = settings.response_header_timeout
+        self._loop = loop
+        self._clock = clock
+        self._server = server
+        self._settings = settings
+        self._limits = limits
+        self._idle: list[UpstreamConnection] = []
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    def acquire(self, session: Session, strict: bool, fresh: bool) -> Upstream | None:
+        """Return an idle connection, or None: then one is being made and the session will hear of it.
+
+        ``strict`` is for requests that must not be sent twice, ``fresh`` for a second try.
+        """
+        idle = self._idle
+        if not fresh:
+            while idle:
+                connection = idle.pop()
+                if connection.usable(self._clock.now, strict):
+                    connection.deadline = 0.0
+                    return connection
+                if strict:
+                    idle.append(connection)
+                    break
+        task = self._loop.create_task(self._connect(session))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return None
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take a connection back."""
+        if len(self._idle) >= self._settings.max_idle:
+            connection.close()
+            return
+        self._idle.append(connection)
+        self._clock.schedule(connection, self._settings.idle_timeout)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """The connection is closed."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """The server is gone from the configuration: close what is idle, make nothing new of what is not."""
+        self._settings = TransportSettings(max_idle=0)
+        for connection in list(self._idle):
+            connection.close()
+
+    def is_silent(self, transport: asyncio.Transport) -> bool:
+        """True when the server has neither sent anything nor closed: nothing to read on the socket."""
+        connection = transport.get_extra_info("socket")
+        if connection is None:
+            return False
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    async def _connect(self, session: Session) -> None:
+        try:
+            connection = await asyncio.wait_for(self._open(), self._settings.dial_timeout or None)
+        except EdgeError as error:
+            session.upstream_failed(error, None)
+        except TimeoutError:
+            session.upstream_failed(ConnectTimeout(f"no connection within {self._settings.dial_timeout:g} s"), None)
+        except ssl.SSLError as error:
+            session.upstream_failed(UntrustedUpstream(str(error)), None)
+        except (OSError, UnicodeError) as error:
+            session.upstream_failed(ConnectRefused(str(error)), None)
+        else:
+            session.upstream_ready(connection)
+
+    async def _open(self) -> UpstreamConnection:
+        connection = UpstreamConnection(self, self._clock, self._limits)
+        server, settings = self._server, self._settings
+        factory: Any = _Factory(connection)  # a protocol by duck typing, which typeshed cannot know
+        if server.scheme == "unix":
+            await self._loop.create_unix_connection(factory, server.host)
+            return connection
+        context = settings.tls if server.scheme == "https" else None
+        name = (settings.server_name or server.host) if context is not None else None
+        await self._loop.create_connection(factory, server.host, server.port, ssl=context, server_hostname=name)
+        return connection

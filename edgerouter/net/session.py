@@ -1,0 +1,108 @@
+"""The shapes between sockets and exchanges: what a connection tells an exchange, and what it is told. No framing here:
+an HTTP/1 connection, an HTTP/2 stream and a side request of a middleware all fit these."""
+
+from __future__ import annotations
+
+from mypy_extensions import mypyc_attr
+
+from edgerouter.errors import EdgeError
+from edgerouter.http.body import Body
+from edgerouter.http.message import Request, Response
+from edgerouter.net.clock import Peer
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Session:
+    """One exchange, as connections see it."""
+
+    def start(self) -> None:
+        """Begin; the session may be answered before this returns."""
+
+    def client_gone(self, body_bytes: int) -> None:
+        """The client left, or a tunnel ended; nothing can be sent to it any more."""
+
+    def response_sent(self, body_bytes: int) -> None:
+        """The whole response was handed to the socket; ``body_bytes`` of payload."""
+
+    def response_failed(self, error: EdgeError, body_bytes: int) -> None:
+        """The response's body broke off after its head was sent; the connection is being reset."""
+
+    def upstream_ready(self, upstream: Upstream) -> None:
+        """A connection that was asked of a pool is there."""
+
+    def upstream_failed(self, error: EdgeError, upstream: Upstream | None) -> None:
+        """No response head will come."""
+
+    def upstream_informed(self, response: Response) -> None:
+        """An interim response (1xx but 100 and 101)."""
+
+    def upstream_responded(self, response: Response, upstream: Upstream) -> None:
+        """The response's head; its body may still be coming."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Downstream(Peer):
+    """The way back to one client for one exchange at a time."""
+
+    entrypoint: str = ""
+    entrypoint_key: int = 0
+    client_address: str = ""
+    client_port: int = 0
+    scheme: str = "http"
+    tls_version: str = ""
+    tls_cipher: str = ""
+    trusted: bool = False  # may supply X-Forwarded-*
+    forwarded_host: str = ""  # the authority that ``forwarded_block`` was made for
+    forwarded_block: bytes = b""
+
+    def respond(self, response: Response) -> None:
+        """Send the final response, head and body; called once an exchange."""
+
+    def tunnel(self) -> Body:
+        """After a 101: the body that carries what the client sends."""
+        raise NotImplementedError
+
+    def inform(self, response: Response) -> None:
+        """Send an interim response."""
+
+    def abort(self) -> None:
+        """The response cannot be completed: break the connection so that the client sees it."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Upstream(Peer):
+    """One request's way to a server."""
+
+    reused: bool = False  # the connection had served a request before
+    answered: bool = False  # some byte of a response came
+
+    def send(self, session: Session, request: Request) -> None:
+        """Send the request, head and body; the session hears the outcome."""
+
+    def cancel(self, session: Session) -> None:
+        """That session waits for nothing any more; without effect where it is not the one being served."""
+
+    def give_back(self) -> None:
+        """Nothing was sent: the connection may go to the pool."""
+
+    def tunnel(self, body: Body) -> None:
+        """After a 101: take the client's bytes from ``body``."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Handler:
+    """Who takes requests from connections: the engine."""
+
+    def open(self, downstream: Downstream, request: Request) -> Session:
+        """A request's head is there: make its session, which the connection then starts."""
+        raise NotImplementedError
+
+    def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
+        """The bytes were no request: record it and say what to answer."""
+        raise NotImplementedError
+
+    def connected(self, downstream: Downstream) -> None:
+        """A connection is open."""
+
+    def disconnected(self, downstream: Downstream) -> None:
+        """A connection is closed."""

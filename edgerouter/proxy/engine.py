@@ -1,0 +1,274 @@
+"""The engine of one worker: entry points, the routing table in use, connections, drain. DESIGN sections 3 and 4."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Awaitable
+from typing import Any
+
+from edgerouter.contracts.plugins import Server, Service, Table
+from edgerouter.errors import EdgeError, NoServer
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.headers import Headers
+from edgerouter.http.message import Request, Response
+from edgerouter.net.client_connection import ClientConnection, ClientTimeouts
+from edgerouter.net.clock import Clock
+from edgerouter.net.listener import TcpListener
+from edgerouter.net.pool import Pool, TransportSettings
+from edgerouter.net.proxy_front import ProxyFront
+from edgerouter.net.session import Downstream, Handler, Session
+from edgerouter.proxy import forwarded
+from edgerouter.proxy.failures import failure_response
+from edgerouter.proxy.flow import Flow
+from edgerouter.telemetry.recorder import Recorder
+from edgerouter.wire import http1
+
+
+class EntryPoint:
+    """What the engine needs of an entry point's static configuration, in the form that the hot path wants.
+
+    ``settings`` is ``config.static.EntryPoint``; raises ValueError for bad addresses in trusted ranges.
+    """
+
+    def __init__(self, name: str, key: int, settings: Any) -> None:
+        self.name = name
+        self.key = key
+        transport, http = settings.transport, settings.http
+        timeouts = transport.responding_timeouts
+        self.timeouts = ClientTimeouts(
+            float(timeouts.read_timeout), float(timeouts.write_timeout), float(timeouts.idle_timeout)
+        )
+        self.max_requests = int(transport.keep_alive_max_requests)
+        self.max_seconds = float(transport.keep_alive_max_time)
+        self.limits = http1.Limits(max_head_bytes=int(http.max_header_bytes), sanitize_path=bool(http.sanitize_path))
+        headers = settings.forwarded_headers
+        self.trusts_all = bool(headers.insecure)
+        self.trusted = forwarded.parse_networks(tuple(headers.trusted_ips))
+        self.appends_peer = not headers.not_append_x_forwarded_for
+        self.proxy_protocol = settings.proxy_protocol is not None
+        self.proxy_trusts_all = self.proxy_protocol and bool(settings.proxy_protocol.insecure)
+        self.proxy_trusted = (
+            forwarded.parse_networks(tuple(settings.proxy_protocol.trusted_ips)) if self.proxy_protocol else []
+        )
+
+    def trusts_proxy(self, address: str) -> bool:
+        """May this peer say who its client is (PROXY protocol)?"""
+        return self.proxy_trusts_all or forwarded.is_trusted(address, self.proxy_trusted)
+
+    def trusts(self, address: str) -> bool:
+        """May this peer supply X-Forwarded-*?"""
+        return self.trusts_all or forwarded.is_trusted(address, self.trusted)
+
+
+class _Accepting:
+    """Makes the protocol of each new connection of an entry point."""
+
+    def __init__(self, engine: Engine, entry: EntryPoint) -> None:
+        self._engine = engine
+        self._entry = entry
+
+    def __call__(self) -> Any:
+        entry, clock = self._entry, self._engine.clock
+        connection = ClientConnection(self._engine, clock, entry.limits, entry.timeouts, "http")
+        connection.entrypoint = entry.name
+        connection.entrypoint_key = entry.key
+        connection.max_requests = entry.max_requests
+        connection.max_seconds = entry.max_seconds
+        if entry.proxy_protocol:
+            return ProxyFront(clock, connection, entry.trusts_proxy)
+        return connection
+
+
+class EngineExchange(Exchange):
+    """An exchange that can make side requests."""
+
+    def __init__(self, engine: Engine, request: Request) -> None:
+        super().__init__(request)
+        self._engine = engine
+
+    def fetch(self, service: str, request: Request) -> Awaitable[Response]:
+        """See ``Exchange.fetch``; the response's failures come as responses with their status."""
+        return self._engine.fetch(service, request)
+
+
+class SideDownstream(Downstream):
+    """Where the response of a side request goes: to whoever awaits it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[Response] = loop.create_future()
+
+    def respond(self, response: Response) -> None:
+        """Hand it over."""
+        if not self.future.done():
+            self.future.set_result(response)
+
+
+class Engine(Handler):
+    """``table`` is replaced by one assignment; an exchange goes on with the objects that it has."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        recorder: Recorder,
+        clock: Clock,
+        transports: dict[str, TransportSettings] | None = None,
+    ) -> None:
+        self.loop = loop
+        self.clock = clock
+        self.table: Table = Table()
+        self.in_flight = 0
+        self.transports: dict[str, TransportSettings] = transports or {"": TransportSettings()}
+        self._recorder = recorder
+        self._limits = http1.Limits()
+        self._entries: dict[str, EntryPoint] = {}
+        self._listeners: dict[str, list[TcpListener]] = {}
+        self._connections: set[ClientConnection] = set()
+        self._draining = False
+        self._empty = asyncio.Event()
+
+    # -- listening ----------------------------------------------------------------------------------------------
+
+    async def listen(self, name: str, key: int, settings: Any, sock: socket.socket) -> TcpListener:
+        """Serve an entry point on a listening socket (its own, or a dead neighbour's)."""
+        entry = self._entries.get(name)
+        if entry is None:
+            entry = EntryPoint(name, key, settings)
+            self._entries[name] = entry
+        listener = TcpListener(self.loop, sock, _Accepting(self, entry))
+        self._listeners.setdefault(name, []).append(listener)
+        await listener.start()
+        return listener
+
+    def stop_accepting(self) -> None:
+        """Take no new connections."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.stop()
+
+    async def resume_accepting(self) -> None:
+        """Take new connections again."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                await listener.start()
+
+    def open_connections(self) -> int:
+        """Client connections that are open now."""
+        return len(self._connections)
+
+    async def drain(self, seconds: float) -> bool:
+        """Close idle connections, let exchanges end; True if all were gone within ``seconds``."""
+        self._draining = True
+        for connection in list(self._connections):
+            connection.finish_soon()
+        if self._connections:
+            self._empty.clear()
+            try:
+                await asyncio.wait_for(self._empty.wait(), seconds)
+            except (TimeoutError, asyncio.TimeoutError):
+                return False
+        return True
+
+    # -- the handler of connections -----------------------------------------------------------------------------
+
+    def connected(self, downstream: Downstream) -> None:
+        """See ``Handler``."""
+        self._recorder.opened(downstream.entrypoint_key)
+        if isinstance(downstream, ClientConnection):
+            self._connections.add(downstream)
+            entry = self._entries.get(downstream.entrypoint)
+            if entry is not None:
+                downstream.trusted = entry.trusts(downstream.client_address)
+            if self._draining:
+                downstream.finish_soon()
+
+    def disconnected(self, downstream: Downstream) -> None:
+        """See ``Handler``."""
+        self._recorder.closed(downstream.entrypoint_key)
+        if isinstance(downstream, ClientConnection):
+            self._connections.discard(downstream)
+            if self._draining and not self._connections:
+                self._empty.set()
+
+    def open(self, downstream: Downstream, request: Request) -> Session:
+        """See ``Handler``."""
+        exchange = EngineExchange(self, request)
+        exchange.started = time.monotonic()
+        exchange.entrypoint = downstream.entrypoint
+        exchange.client_address = downstream.client_address
+        exchange.client_port = downstream.client_port
+        exchange.tls_version = downstream.tls_version
+        exchange.tls_cipher = downstream.tls_cipher
+        forwarded.on_entry(downstream, request)
+        self.in_flight += 1
+        self._recorder.begun()
+        return Flow(self, downstream, exchange)
+
+    def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
+        """See ``Handler``."""
+        exchange = Exchange(Request("GET", b"/", "", Headers()))
+        exchange.started = time.monotonic()
+        exchange.entrypoint = downstream.entrypoint
+        exchange.client_address = downstream.client_address
+        exchange.client_port = downstream.client_port
+        exchange.cause = error.cause
+        exchange.detail = error.message
+        response = failure_response(error, None)
+        exchange.response = response
+        self._recorder.begun()
+        self.in_flight += 1
+        self.finished(exchange, downstream.entrypoint_key, 0, 0, error.status, 0, 0, 0.0, True, True)
+        return response
+
+    # -- what flows need ----------------------------------------------------------------------------------------
+
+    def finished(
+        self,
+        exchange: Exchange,
+        entrypoint_key: int,
+        router_key: int,
+        service_key: int,
+        status: int,
+        bytes_in: int,
+        bytes_out: int,
+        duration: float,
+        log: bool,
+        metrics: bool,
+    ) -> None:
+        """An exchange is over: exactly one record."""
+        self.in_flight -= 1
+        self._recorder.ended()
+        self._recorder.record(
+            exchange, entrypoint_key, router_key, service_key, status, bytes_in, bytes_out, duration, log, metrics
+        )
+
+    def make_pool(self, server: Server) -> Pool:
+        """Give a server its pool of connections, on its first request."""
+        settings = self.transports.get(server.transport)
+        if settings is None:
+            settings = self.transports[""]
+        pool = Pool(self.loop, self.clock, server, settings, self._limits)
+        server.pool = pool
+        return pool
+
+    def fetch(self, service: str, request: Request) -> Awaitable[Response]:
+        """Send a side request to a service by its qualified name; nothing of it is recorded."""
+        downstream = SideDownstream(self.loop)
+        node: Service | None = self.table.service(service)
+        if node is None:
+            downstream.respond(failure_response(NoServer(f"there is no service {service}"), request))
+            return downstream.future
+        exchange = EngineExchange(self, request)
+        exchange.started = time.monotonic()
+        flow = Flow(self, downstream, exchange)
+        flow.recorded = False
+        flow.start_at(node)
+        return downstream.future
+
+    def report(self, error: Exception, exchange: Exchange) -> None:
+        """A fault in a plugin that cannot become a response any more."""
+        print(f"edgerouter: router {exchange.router}: {error!r}", file=sys.stderr)
+        traceback.print_exception(error)

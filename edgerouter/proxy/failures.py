@@ -1,0 +1,40 @@
+"""The one place where an error becomes a response. Bodies as Traefik's users know them; never an upstream's address.
+
+Clients that accept JSON get the cause as well, so that a person who is asked "why 502?" can answer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edgerouter.errors import EdgeError
+from edgerouter.http.headers import Headers
+from edgerouter.http.message import Request, Response
+
+_TEXTS: Final = {
+    400: "Bad Request",
+    404: "404 page not found\n",
+    408: "Request Timeout",
+    413: "Request Entity Too Large",
+    421: "Misdirected Request",
+    431: "Request Header Fields Too Large",
+    499: "Client Closed Request",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "no available server\n",
+    504: "Gateway Timeout",
+}
+
+
+def failure_response(error: EdgeError, request: Request | None) -> Response:
+    """Build the response for ``error``; ``request`` None when there was no readable request."""
+    if request is not None and _wants_json(request.headers):
+        text = f'{{"status":{error.status},"cause":"{error.cause}"}}\n'
+        return Response.text(error.status, text, "application/json")
+    return Response.text(error.status, _TEXTS.get(error.status, "Error"))
+
+
+def _wants_json(headers: Headers) -> bool:
+    accept = headers.get("Accept")
+    return accept is not None and ("application/json" in accept or "application/problem+json" in accept)

@@ -1,0 +1,573 @@
+"""One exchange from match to end: steps in, service, server, response, steps out, record. DESIGN section 4.
+
+A flow is driven by callbacks of connections and by the walk over its steps. Only a step that returns an awaitable makes
+it a task, for as long as that takes. ``reached`` counts the steps whose ``on_request`` ran and did not answer (their
+response phases will run), ``entered`` those whose ``on_request`` was called (their ``on_end`` will run).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from edgerouter.contracts.plugins import Middleware, Resend, Route, Server, Service
+from edgerouter.errors import (
+    ALWAYS,
+    REUSED_ONLY,
+    Asleep,
+    BadConfig,
+    EdgeError,
+    MiddlewareFailed,
+    NoRoute,
+    NoServer,
+)
+from edgerouter.http.body import Body, TrailerEditor
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.headers import Headers
+from edgerouter.http.message import Response
+from edgerouter.net.pool import Pool
+from edgerouter.net.session import Downstream, Session, Upstream
+from edgerouter.proxy import forwarded
+from edgerouter.proxy.collect import read_all
+from edgerouter.proxy.failures import failure_response
+from edgerouter.proxy.phases import (
+    ON_END,
+    ON_REQUEST,
+    ON_RESPONSE,
+    ON_TRAILERS,
+    REQUEST_FILTER,
+    RESPONSE_FILTER,
+    phases_of,
+)
+
+if TYPE_CHECKING:
+    from edgerouter.proxy.engine import Engine
+
+_IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # RFC 9110 section 9.2.2
+_MAX_TRIES: Final = 4  # servers that one walk to the balancer may try
+
+
+class Flow(Session):
+    """The engine's side of one exchange."""
+
+    def __init__(self, engine: Engine, downstream: Downstream, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.route: Route | None = None
+        self.recorded = True
+        self._engine = engine
+        self._downstream = downstream
+        self._steps: list[Middleware] = []
+        self._reached = 0
+        self._entered = 0
+        self._filtered = 0  # steps that have put their request filter on
+        self._node: Service | None = None
+        self._leaf: Service | None = None
+        self._server: Server | None = None
+        self._upstream: Upstream | None = None
+        self._tried: list[Server] | None = None
+        self._fresh = False
+        self._appended_peer = False
+        self._responding = False
+        self._over = False
+        self._task: asyncio.Task[None] | None = None
+        self._retired: list[Middleware] | None = None
+
+    # -- in -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Match, and walk."""
+        exchange = self.exchange
+        route = self._engine.table.match(exchange)
+        if route is None:
+            self._fail(NoRoute("no router matches"))
+            return
+        self.route = route
+        exchange.router = route.name
+        if route.refused:
+            self._fail(BadConfig(route.refused))
+        elif route.asleep:
+            self._fail(Asleep(route.asleep))
+        else:
+            self._node = route.service
+            self._steps = route.steps
+            self._walk_in(0)
+
+    def start_at(self, service: Service) -> None:
+        """A side request: no router, no steps of one."""
+        self._node = service
+        self._walk_in(0)
+
+    def _walk_in(self, i: int) -> None:
+        steps = self._steps
+        exchange = self.exchange
+        while i < len(steps):
+            step = steps[i]
+            phases = phases_of(step)
+            if self._entered <= i:
+                self._entered = i + 1
+            if (step.needs_body or step.keep_body) and self._want_body(step, i):
+                return
+            if phases & ON_REQUEST:
+                try:
+                    result = step.on_request(exchange)
+                except Exception as error:
+                    self._fail_at(i, error)
+                    return
+                if result is not None:
+                    if isinstance(result, Response):
+                        self._answer(result, i)
+                    else:
+                        self._spawn(self._finish_request_step(result, i))
+                    return
+            if phases & REQUEST_FILTER:
+                self._add_request_filter(step, i)
+            i += 1
+            self._reached = i
+        self._descend()
+
+    def _add_request_filter(self, step: Middleware, i: int) -> None:
+        body = self.exchange.request.body
+        if body is None or i < self._filtered:
+            return
+        self._filtered = i + 1
+        added = step.request_filter(self.exchange)
+        if added is not None:
+            body.add_filter(added)
+
+    async def _finish_request_step(self, result: Awaitable[Response | None], i: int) -> None:
+        try:
+            response = await result
+        except Exception as error:
+            if not self._over:
+                self._fail_at(i, error)
+            return
+        if self._over:
+            return
+        if response is not None:
+            self._answer(response, i)
+            return
+        if self._steps[i].phases & REQUEST_FILTER:
+            self._add_request_filter(self._steps[i], i)
+        self._reached = i + 1
+        self._walk_in(i + 1)
+
+    def _want_body(self, step: Middleware, i: int) -> bool:
+        """Keep or read the request body as the step asks; True when the walk goes on later."""
+        body = self.exchange.request.body
+        if body is None:
+            return False
+        if step.keep_body:
+            body.keep(step.keep_body)
+        if not step.needs_body or (body.ended and body.fed <= step.needs_body):
+            return False
+        self._spawn(self._read_body(body, step.needs_body, i))
+        return True
+
+    async def _read_body(self, body: Body, limit: int, i: int) -> None:
+        try:
+            data = await read_all(body, limit)
+        except Exception as error:
+            if not self._over:
+                self._fail_at(i, error)
+            return
+        if not self._over:
+            whole = Body.of(data)
+            whole.keep(limit)
+            self.exchange.request.body = whole
+            self._walk_in(i)
+
+    def _answer(self, response: Response, i: int) -> None:
+        """Step ``i`` answers: it is not asked about its own response."""
+        self._reached = i
+        self.exchange.response = response
+        self._walk_out(i - 1)
+
+    def _fail_at(self, i: int, error: Exception) -> None:
+        self._reached = i
+        self._fail(_as_edge_error(error))
+
+    # -- the service tree ---------------------------------------------------------------------------------------
+
+    def _descend(self) -> None:
+        """Go down to the leaf; a node that brings steps of its own has them walked first."""
+        while self._leaf is None:
+            node = self._node
+            if node is None:
+                self._fail(BadConfig("the router has no service"))
+                return
+            if node.refused:
+                self._fail(BadConfig(node.refused))
+                return
+            child = node.leaf(self.exchange)
+            if child is node:
+                self._leaf = node
+            self._node = child
+            steps = node.steps
+            if steps is not None:
+                position = len(self._steps)
+                self._steps = self._steps + steps
+                self._walk_in(position)
+                return
+        self._choose(self._leaf)
+
+    def _choose(self, leaf: Service) -> None:
+        exchange = self.exchange
+        answer = leaf.answer(exchange)
+        if answer is not None:
+            exchange.service = leaf.name
+            exchange.response = answer
+            self._walk_out(self._reached - 1)
+            return
+        server = self._pick(leaf)
+        if server is None:
+            self._fail(NoServer("no server of the service is up"))
+            return
+        self._server = server
+        server.in_flight += 1
+        exchange.service = leaf.name
+        exchange.server_url = server.url
+        if not self._appended_peer:
+            self._appended_peer = True
+            forwarded.on_forward(self._downstream, exchange)
+        pool = server.pool
+        if pool is None:
+            pool = self._engine.make_pool(server)
+        assert isinstance(pool, Pool)
+        upstream = pool.acquire(self, exchange.request.method not in _IDEMPOTENT, self._fresh)
+        if upstream is not None:
+            self._send(upstream)
+
+    def _pick(self, leaf: Service) -> Server | None:
+        """Let the balancer pick; after a failure, a server that was not tried yet if there is one."""
+        server = leaf.choose(self.exchange)
+        tried = self._tried
+        if tried is None or server is None:
+            return server
+        for _ in range(16):
+            if server is None or server not in tried:
+                return server
+            server = leaf.choose(self.exchange)
+        return server
+
+    def _send(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        request, leaf, server = self.exchange.request, self._leaf, self._server
+        assert leaf is not None and server is not None
+        if leaf.pass_host_header and not server.preserve_path:
+            upstream.send(self, request)
+            return
+        authority, path = request.authority, request.path
+        if not leaf.pass_host_header:
+            request.authority = _authority(server)
+        if server.preserve_path and server.base_path:
+            request.path = server.base_path.rstrip("/") + path
+        upstream.send(self, request)
+        request.authority = authority
+        request.path = path
+
+    # -- what the upstream says ---------------------------------------------------------------------------------
+
+    def upstream_ready(self, upstream: Upstream) -> None:
+        """The connection is there."""
+        if self._over or self._server is None:
+            upstream.give_back()
+        else:
+            self._send(upstream)
+
+    def upstream_failed(self, error: EdgeError, upstream: Upstream | None) -> None:
+        """No response will come."""
+        self._leave_server()
+        if self._over or self._responding:
+            return
+        if self._may_try_again(error, upstream):
+            self.exchange.retries += 1
+            body = self.exchange.request.body
+            if body is not None:
+                body.rewind()
+            leaf = self._leaf
+            assert leaf is not None
+            self._choose(leaf)
+        else:
+            self._fail(error)
+
+    def _may_try_again(self, error: EdgeError, upstream: Upstream | None) -> bool:
+        request = self.exchange.request
+        body = request.body
+        if body is not None and not _replayable(body):
+            return False
+        tried = self._tried
+        if tried is not None and len(tried) >= _MAX_TRIES:
+            return False
+        if error.retry == ALWAYS:
+            return self._has_other_server()
+        if error.retry == REUSED_ONLY and upstream is not None and upstream.reused and not upstream.answered:
+            self._fresh = True
+            return request.method in _IDEMPOTENT
+        return False
+
+    def _has_other_server(self) -> bool:
+        """True when the balancer knows a server that this exchange has not tried."""
+        leaf, tried = self._leaf, self._tried
+        if leaf is None or tried is None:
+            return False
+        for _ in range(16):
+            server = leaf.choose(self.exchange)
+            if server is None:
+                return False
+            if server not in tried:
+                return True
+        return False
+
+    def _leave_server(self) -> None:
+        server = self._server
+        self._upstream = None
+        if server is not None:
+            self._server = None
+            server.in_flight -= 1
+            if self._tried is None:
+                self._tried = [server]
+            elif server not in self._tried:
+                self._tried.append(server)
+
+    def upstream_informed(self, response: Response) -> None:
+        """Interim responses pass by all steps."""
+        if not self._over and not self._responding:
+            self._downstream.inform(response)
+
+    def upstream_responded(self, response: Response, upstream: Upstream) -> None:
+        """The response's head is there."""
+        if self._over:
+            upstream.cancel(self)
+            return
+        self.exchange.response = response
+        self._walk_out(self._reached - 1)
+
+    # -- out ----------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: EdgeError) -> None:
+        """Make the error a response before the walk back, so that every middleware sees it."""
+        exchange = self.exchange
+        exchange.cause = error.cause
+        exchange.detail = error.message
+        exchange.response = failure_response(error, exchange.request)
+        self._walk_out(self._reached - 1)
+
+    def _walk_out(self, i: int) -> None:
+        exchange = self.exchange
+        while i >= 0:
+            step = self._steps[i]
+            phases = step.phases
+            if phases & ON_RESPONSE:
+                try:
+                    result = step.on_response(exchange)
+                except Exception as error:
+                    self._replace(_as_edge_error(error))
+                else:
+                    if result is not None:
+                        if not isinstance(result, Resend):
+                            self._spawn(self._finish_response_step(result, i))
+                            return
+                        if self._resend(result):
+                            return
+            if phases & (RESPONSE_FILTER | ON_TRAILERS):
+                self._add_response_filter(step, phases)
+            i -= 1
+        self._deliver()
+
+    async def _finish_response_step(self, result: Awaitable[Resend | None], i: int) -> None:
+        try:
+            wish = await result
+        except Exception as error:
+            if self._over:
+                return
+            self._replace(_as_edge_error(error))
+            wish = None
+        if self._over or (wish is not None and self._resend(wish)):
+            return
+        phases = self._steps[i].phases
+        if phases & (RESPONSE_FILTER | ON_TRAILERS):
+            self._add_response_filter(self._steps[i], phases)
+        self._walk_out(i - 1)
+
+    def _replace(self, error: EdgeError) -> None:
+        self._drop_response()
+        exchange = self.exchange
+        exchange.cause = error.cause
+        exchange.detail = error.message
+        exchange.response = failure_response(error, exchange.request)
+
+    def _add_response_filter(self, step: Middleware, phases: int) -> None:
+        response = self.exchange.response
+        if response is None or response.body is None or response.status == 101:
+            return
+        body = response.body
+        if phases & RESPONSE_FILTER:
+            added = step.response_filter(self.exchange)
+            if added is not None:
+                body.add_filter(added)
+                response.headers.remove("Content-Length")
+        if phases & ON_TRAILERS:
+            editor = _Trailers(self.exchange, step, body.trailer_editor)
+            body.trailer_editor = editor
+            if body.ended and body.trailers is not None:
+                step.on_trailers(self.exchange, body.trailers)
+
+    def _resend(self, wish: Resend) -> bool:
+        """Grant a step's wish to send again: steps inside of it, balancer included."""
+        exchange = self.exchange
+        body = exchange.request.body
+        if body is not None and not _replayable(body):
+            return False
+        try:
+            position = self._steps.index(wish.after) + 1
+        except ValueError:
+            return False
+        target: Service | None = None
+        if wish.service:
+            target = self._engine.table.service(wish.service)
+            if target is None:
+                return False
+        self._drop_response()
+        if body is not None:
+            body.rewind()
+        route = self.route
+        self._retire_steps(max(len(route.steps) if route is not None else 0, position))
+        self._node = target or (route.service if route is not None else self._node)
+        self._leaf = None
+        self._tried = None
+        self._fresh = True
+        self._reached = position
+        exchange.cause = ""
+        exchange.detail = ""
+        exchange.retries += 1
+        self._walk_in(position)
+        return True
+
+    def _retire_steps(self, size: int) -> None:
+        """Forget the steps that the chosen service brought; their ``on_end`` is still owed."""
+        if self._entered > size:
+            retired = self._retired
+            if retired is None:
+                retired = []
+                self._retired = retired
+            retired.extend(self._steps[size : self._entered])
+            self._entered = size
+        self._steps = self._steps[:size]
+
+    def _drop_response(self) -> None:
+        """Let go of the response at hand; if its body is still coming, its connection is of no use any more."""
+        upstream = self._upstream
+        if upstream is not None:
+            upstream.cancel(self)
+        self._leave_server()
+        self.exchange.response = None
+
+    def _deliver(self) -> None:
+        response = self.exchange.response
+        assert response is not None
+        self._responding = True
+        upstream = self._upstream
+        self._downstream.respond(response)
+        if response.status == 101 and upstream is not None and not self._over:
+            upstream.tunnel(self._downstream.tunnel())
+
+    # -- what the client's side says ----------------------------------------------------------------------------
+
+    def response_sent(self, body_bytes: int) -> None:
+        """All is sent."""
+        self._end(body_bytes)
+
+    def response_failed(self, error: EdgeError, body_bytes: int) -> None:
+        """The response broke off."""
+        self.exchange.cause = error.cause
+        self.exchange.detail = error.message
+        self._end(body_bytes)
+
+    def client_gone(self, body_bytes: int) -> None:
+        """The client left, or a tunnel ended."""
+        exchange = self.exchange
+        response = exchange.response
+        if response is None or response.status != 101 or not self._responding:
+            exchange.cause = "CLIENT_GONE"
+            exchange.detail = "the client closed the connection before the response was complete"
+            if not self._responding:
+                exchange.response = Response(499, Headers())
+        upstream = self._upstream
+        self._end(body_bytes)
+        if upstream is not None:
+            upstream.cancel(self)
+
+    def _end(self, body_bytes: int) -> None:
+        if self._over:
+            return
+        self._over = True
+        task = self._task
+        if task is not None and not task.done() and task is not asyncio.current_task():
+            task.cancel()
+        self._leave_server()
+        exchange = self.exchange
+        if self._entered:
+            self._end_steps(self._steps[: self._entered], exchange)
+        if self._retired is not None:
+            self._end_steps(self._retired, exchange)
+        if self.recorded:
+            self._record(body_bytes)
+
+    def _end_steps(self, steps: list[Middleware], exchange: Exchange) -> None:
+        for step in steps:
+            if step.phases & ON_END:
+                try:
+                    step.on_end(exchange)
+                except Exception as error:
+                    self._engine.report(error, exchange)
+
+    def _record(self, body_bytes: int) -> None:
+        exchange, route, leaf = self.exchange, self.route, self._leaf
+        response, body = exchange.response, exchange.request.body
+        self._engine.finished(
+            exchange,
+            self._downstream.entrypoint_key,
+            0 if route is None else route.key,
+            0 if leaf is None else leaf.key,
+            500 if response is None else response.status,
+            0 if body is None else body.fed,
+            body_bytes,
+            time.monotonic() - exchange.started,
+            route is None or route.access_log,
+            route is None or route.metrics,
+        )
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._task = self._engine.loop.create_task(coroutine)
+
+
+class _Trailers(TrailerEditor):
+    """Shows a body's trailers to the steps that asked, inside out."""
+
+    def __init__(self, exchange: Exchange, step: Middleware, inner: TrailerEditor | None) -> None:
+        self._exchange = exchange
+        self._step = step
+        self._inner = inner
+
+    def edit(self, trailers: Headers) -> None:
+        if self._inner is not None:
+            self._inner.edit(trailers)
+        self._step.on_trailers(self._exchange, trailers)
+
+
+def _as_edge_error(error: Exception) -> EdgeError:
+    if isinstance(error, EdgeError):
+        return error
+    return MiddlewareFailed(f"{type(error).__name__}: {error}")
+
+
+def _replayable(body: Body) -> bool:
+    return body.replayable() and (body.filters is None or body.fed == 0)
+
+
+def _authority(server: Server) -> str:
+    default = 443 if server.scheme == "https" else 80
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return host if server.port in (default, 0) else f"{host}:{server.port}"

@@ -1,0 +1,113 @@
+"""X-Forwarded-* and X-Real-Ip: what untrusted clients sent is deleted, what servers rely on is added (behaviour of
+Traefik's ``forwardedHeaders``). The usual lines are made once for a connection and a Host, not once a request."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Final
+
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.headers import Headers
+from edgerouter.http.message import Request
+from edgerouter.net.session import Downstream
+
+_NAMES: Final = (
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Server",
+    "X-Forwarded-Uri",
+    "X-Forwarded-Method",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Tls-Client-Cert",
+    "X-Forwarded-Tls-Client-Cert-Info",
+    "X-Forwarded-Scheme",
+    "X-Scheme",
+    "X-Real-Ip",
+)
+_MANAGED: Final = _NAMES + tuple(name.replace("-", "_") for name in _NAMES)
+_HOSTNAME: Final = socket.gethostname()
+
+Networks = list[ipaddress.IPv4Network | ipaddress.IPv6Network]
+
+
+def parse_networks(ranges: tuple[str, ...]) -> Networks:
+    """Addresses and CIDR ranges; raises ValueError that names the bad one."""
+    return [ipaddress.ip_network(text, strict=False) for text in ranges]
+
+
+def is_trusted(address: str, networks: Networks) -> bool:
+    """True when ``address`` (an IP address) lies in one of the networks."""
+    if not networks:
+        return False
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return any(ip in network or (mapped is not None and mapped in network) for network in networks)
+
+
+def on_entry(downstream: Downstream, request: Request) -> None:
+    """Clean and complete the headers as middlewares and rules shall see them (without the peer in X-Forwarded-For)."""
+    headers = request.headers
+    if request.managed:
+        if downstream.trusted:
+            _complete(downstream, request, headers)
+            return
+        for name in _MANAGED:
+            headers.remove(name)
+    if request.upgrade == "websocket":
+        headers.add_block(_block(downstream, request, "wss" if downstream.scheme == "https" else "ws"))
+        return
+    if downstream.forwarded_host != request.authority or not downstream.forwarded_block:
+        downstream.forwarded_host = request.authority
+        downstream.forwarded_block = _block(downstream, request, downstream.scheme)
+    headers.add_block(downstream.forwarded_block)
+
+
+def on_forward(downstream: Downstream, exchange: Exchange) -> None:
+    """Append the peer to X-Forwarded-For; called once, before the request first goes upstream."""
+    if not exchange.forwarded_for or not downstream.client_address:
+        return
+    headers = exchange.request.headers
+    if exchange.request.managed and downstream.trusted:
+        known = headers.get_all("X-Forwarded-For")
+        if known:
+            headers.set("X-Forwarded-For", ", ".join([*known, downstream.client_address]))
+            return
+    headers.add_block(b"X-Forwarded-For: " + downstream.client_address.encode() + b"\r\n")
+
+
+def _port(authority: str, scheme: str) -> str:
+    host, colon, port = authority.rpartition(":")
+    if colon and port.isdigit() and (not host.startswith("[") or host.endswith("]")):
+        return port
+    return "443" if scheme in ("https", "wss") else "80"
+
+
+def _block(downstream: Downstream, request: Request, scheme: str) -> bytes:
+    authority = request.authority
+    lines = [
+        f"X-Forwarded-Host: {authority}\r\n" if authority else "",
+        f"X-Forwarded-Port: {_port(authority, scheme)}\r\n",
+        f"X-Forwarded-Proto: {scheme}\r\n",
+        f"X-Forwarded-Server: {_HOSTNAME}\r\n",
+        f"X-Real-Ip: {downstream.client_address}\r\n" if downstream.client_address else "",
+    ]
+    return "".join(lines).encode("latin-1", "replace")
+
+
+def _complete(downstream: Downstream, request: Request, headers: Headers) -> None:
+    """A trusted peer's fields stay; those that are absent are added."""
+    scheme = downstream.scheme
+    if request.upgrade == "websocket":
+        scheme = "wss" if scheme == "https" else "ws"
+    for line in _block(downstream, request, scheme).decode("latin-1").splitlines():
+        name, _, value = line.partition(": ")
+        if name == "X-Forwarded-Server":
+            headers.set(name, value)
+        elif headers.get(name) is None:
+            headers.add(name, value)

@@ -1,0 +1,36 @@
+"""Which methods a middleware overrides, as bits: what is not overridden is never called."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from edgerouter.contracts.plugins import Middleware
+
+LOOKED_AT: Final = 1
+ON_REQUEST: Final = 2
+ON_RESPONSE: Final = 4
+ON_END: Final = 8
+REQUEST_FILTER: Final = 16
+RESPONSE_FILTER: Final = 32
+ON_TRAILERS: Final = 64
+
+_METHODS: Final = {
+    "on_request": ON_REQUEST,
+    "on_response": ON_RESPONSE,
+    "on_end": ON_END,
+    "request_filter": REQUEST_FILTER,
+    "response_filter": RESPONSE_FILTER,
+    "on_trailers": ON_TRAILERS,
+}
+
+
+def phases_of(step: Middleware) -> int:
+    """The bits of ``step``; worked out once an instance."""
+    if step.phases == 0:
+        cls: Any = type(step)
+        bits = LOOKED_AT
+        for name, bit in _METHODS.items():
+            if getattr(cls, name) is not getattr(Middleware, name):
+                bits |= bit
+        step.phases = bits
+    return step.phases
