@@ -1,0 +1,62 @@
+# make run    install into .venv, compile where a compiler is, and start a router to look at
+# make check  lint, format, types, layers            make unit  the fast tests       (both together under two minutes)
+# make test   everything, with real peers            make bench the comparison with nginx, HAProxy and Caddy
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+# The router under test is the installed wheel, never the checkout that make runs in.
+export PYTHONSAFEPATH := 1
+BIN := $(VENV)/bin
+SOURCES := $(shell find edgerouter/ providers/ middlewares/ dashboard/ config/ -type f -not -name '*.pyc' 2>/dev/null) pyproject.toml setup.py
+
+.PHONY: run check unit test bench install dev peers pure clean
+
+run: $(VENV)/.installed
+	$(BIN)/python -m edgerouter.demo
+
+install: $(VENV)/.installed
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
+	rm -rf build
+	$(BIN)/pip install --quiet --force-reinstall --no-deps .
+	$(BIN)/pip install --quiet .
+	rm -rf build *.egg-info
+	touch $@
+
+dev: $(VENV)/.dev $(VENV)/.installed
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --group dev
+	touch $@
+
+check: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: dev
+	$(BIN)/python -m pytest -q -m "not live"
+
+# The same files uncompiled: the unit tests and one live smoke test.
+pure: dev
+	EDGEROUTER_PURE=1 $(BIN)/python -m pytest -q -m "not live"
+	EDGEROUTER_PURE=1 $(BIN)/python -m pytest -q tests/live/test_smoke.py
+
+peers:
+	bash .ci/live-peers.sh
+
+test: dev peers check
+	$(BIN)/python -m pytest -q
+	$(MAKE) pure
+
+bench: dev
+	$(BIN)/python benchmarks/compare.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
