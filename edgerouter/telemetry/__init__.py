@@ -1,1 +1,1 @@
-"""What happened: counters in shared memory, access log, metrics; never on the way of a request for more than a microsecond or two."""
+"""What happened: counters in shared memory, access log, metrics; a microsecond or two of a request, never more."""

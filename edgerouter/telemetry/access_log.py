@@ -1,13 +1,104 @@
-"""The access log of one worker: finished exchanges become lines. ``formats`` turns one exchange into bytes."""
+"""The access log of one worker: which exchanges are logged, and when lines are written. ``log_lines`` makes the
+lines, ``log_sink`` writes them. Compiled; nothing here blocks.
+"""
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
+from edgerouter.config.static import AccessLog as Options
+from edgerouter.config.static import AccessLogFilters
+from edgerouter.errors import ConfigurationError
 from edgerouter.http.exchange import Exchange
+from edgerouter.telemetry.log_lines import Facts, format_of
+from edgerouter.telemetry.log_sink import LogSink
+
+BATCH: Final = 65536  # bytes that are written at once, without waiting for the next tick
 
 
 class AccessLog:
-    """Lines are collected and written in batches."""
+    """Collects lines; they leave at 64 KB, at ``bufferingSize`` lines, and at every ``tick``.
+
+    Raises ConfigurationError when the file cannot be opened or a status range cannot be read.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._format = format_of(str(options.format), options.fields)
+        self._wanted = Filter(options.filters)
+        self._most_lines = int(options.buffering_size)
+        self._sink = LogSink(str(options.file_path))
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._count = 0
 
     def write(self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int, duration: float) -> None:
         """One finished exchange; duration in seconds."""
-        raise NotImplementedError
+        self._count += 1
+        if not self._wanted.passes(status, exchange.retries, duration):
+            return
+        line = self._format.line(Facts(exchange, status, bytes_in, bytes_out, duration, time.time(), self._count))
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size >= BATCH or (self._most_lines and len(self._lines) >= self._most_lines):
+            self.flush()
+
+    def tick(self) -> None:
+        """Called by the worker's coarse clock: write what waits, unless ``bufferingSize`` says to wait."""
+        if self._lines and not self._most_lines:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what waits to the writing thread."""
+        if self._lines:
+            self._sink.put(b"".join(self._lines))
+            self._lines = []
+            self._size = 0
+
+    def lost_lines(self) -> int:
+        """Lines that the disk or the pipe did not take."""
+        return int(self._sink.lost_lines)
+
+    def reopen(self) -> None:
+        """The file was rotated: finish the old one, open a new one under the same name."""
+        self.flush()
+        self._sink.reopen()
+
+    def close(self) -> None:
+        """Write everything out; at the worker's end."""
+        self.flush()
+        self._sink.close()
+
+
+class Filter:
+    """Lines that any filter names are kept, and all lines without filters (Traefik accessLog.filters)."""
+
+    def __init__(self, filters: AccessLogFilters) -> None:
+        self._codes: list[bool] = [False] * 1000
+        for text in filters.status_codes:
+            low, high = status_range(str(text))
+            for code in range(low, high + 1):
+                self._codes[code] = True
+        self._retries = bool(filters.retry_attempts)
+        self._duration = float(filters.min_duration)
+        self._none = not filters.status_codes and not self._retries and self._duration <= 0.0
+
+    def passes(self, status: int, retries: int, duration: float) -> bool:
+        """True when the line is to be written."""
+        if self._none:
+            return True
+        if 0 <= status < 1000 and self._codes[status]:
+            return True
+        return (self._retries and retries > 0) or (self._duration > 0.0 and duration >= self._duration)
+
+
+def status_range(text: str) -> tuple[int, int]:
+    """``404`` or ``500-599``; raises ConfigurationError that names the option."""
+    first, dash, last = text.strip().partition("-")
+    if not dash:
+        last = first
+    if first.isdigit() and last.isdigit() and 100 <= int(first) <= int(last) <= 999:
+        return int(first), int(last)
+    raise ConfigurationError(
+        f"accessLog.filters.statusCodes: expected a code or a range such as 404 or 500-599, got {text!r}"
+    )

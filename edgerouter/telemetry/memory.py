@@ -6,6 +6,7 @@ counts survive a SIGKILL of the worker. All words are native unsigned 64-bit num
 Header, 64 words:
     0 magic   1 layout version   2 words in a block   3 blocks in use   4 histogram bounds (n)
     5 exchanges in flight   6 longest loop stall, ns   7 sum of loop stalls, ns   8 series that found no room
+    9 access log lines that were lost
     16..63 the n bounds, as IEEE doubles in seconds
 Blocks follow, append-only, of ``words in a block`` words each:
     0 what: kind | protocol << 4 | method << 8 | TLS version << 12 | TLS cipher << 16 | status << 24 (10 bits)
@@ -39,6 +40,7 @@ IN_FLIGHT_AT: Final = 5
 STALL_AT: Final = 6
 STALL_SUM_AT: Final = 7
 LOST_AT: Final = 8
+LOST_LINES_AT: Final = 9
 
 TRAFFIC: Final = 1
 FAILURES: Final = 2
@@ -195,6 +197,10 @@ class CounterMemory:
         if stall > self._stall:
             self._stall = stall
             self._words[STALL_AT] = stall
+
+    def lines_lost(self, count: int) -> None:
+        """Set the number of access log lines that could not be written."""
+        self._words[LOST_LINES_AT] = count
 
     # -- making blocks ----------------------------------------------------------------------------------------------
 

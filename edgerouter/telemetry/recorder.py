@@ -71,6 +71,19 @@ class Recorder:
         if log and access_log is not None:
             access_log.write(exchange, status, bytes_in, bytes_out, duration)
 
+    def stalled(self, seconds: float) -> None:
+        """The loop came late by so much."""
+        if self._memory is not None:
+            self._memory.stalled(seconds)
+
+    def tick(self) -> None:
+        """Called by the worker's coarse clock, several times a second: log lines leave now."""
+        access_log = self._access_log
+        if access_log is not None:
+            access_log.tick()
+            if self._memory is not None:
+                self._memory.lines_lost(access_log.lost_lines())
+
 
 def protocol_of(exchange: Exchange, status: int) -> int:
     """The protocol's number for the metrics. Fields are looked at only where the framing allows the protocol."""

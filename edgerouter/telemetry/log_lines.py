@@ -1,0 +1,340 @@
+"""Access log lines: one finished exchange -> one line of bytes, in the forms common, genericCLF and json.
+
+Whatever came from a client or a server is escaped, so that nobody can end a line, close a quotation or forge a field.
+Compiled. No I/O and no decision about which exchanges are logged.
+"""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from mypy_extensions import mypyc_attr
+
+from edgerouter.config.static import AccessLogFields
+from edgerouter.http.exchange import Exchange
+
+REDACTED: Final = "REDACTED"
+KEEP: Final = "keep"
+DROP: Final = "drop"
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+FIELDS: Final = [
+    "StartUTC",
+    "StartLocal",
+    "Duration",
+    "RouterName",
+    "ServiceName",
+    "ServiceURL",
+    "ServiceAddr",
+    "ClientAddr",
+    "ClientHost",
+    "ClientPort",
+    "ClientUsername",
+    "RequestAddr",
+    "RequestHost",
+    "RequestPort",
+    "RequestMethod",
+    "RequestPath",
+    "RequestProtocol",
+    "RequestScheme",
+    "RequestContentSize",
+    "OriginContentSize",
+    "OriginStatus",
+    "DownstreamStatus",
+    "DownstreamStatusLine",
+    "DownstreamContentSize",
+    "RequestCount",
+    "RetryAttempts",
+    "TLSVersion",
+    "TLSCipher",
+    "entryPointName",
+    "Cause",
+    "CauseDetail",
+]
+_PHRASES: Final[dict[int, str]] = {int(status): status.phrase for status in HTTPStatus}
+_PROTOCOLS: Final[dict[int, str]] = {10: "HTTP/1.0", 11: "HTTP/1.1", 20: "HTTP/2.0", 30: "HTTP/3.0"}
+_encode_json: Final = msgspec.json.encode
+
+
+class Facts:
+    """One finished exchange. ``ended`` is wall-clock time in seconds, ``duration`` seconds, sizes body bytes."""
+
+    def __init__(
+        self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int, duration: float, ended: float, count: int
+    ) -> None:
+        self.exchange = exchange
+        self.status = status
+        self.bytes_in = bytes_in
+        self.bytes_out = bytes_out
+        self.duration = duration
+        self.started = ended - duration
+        self.ended = ended
+        self.count = count
+
+
+def escape(text: str, spaces: bool) -> str:
+    """Text that cannot leave its place in a line: printable ASCII, the rest as ``\\xHH`` or ``\\uHHHH``.
+
+    ``spaces`` False escapes spaces too, for places without quotation marks.
+    """
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        if spaces or " " not in text:
+            return text
+    out: list[str] = []
+    for letter in text:
+        code = ord(letter)
+        if letter == '"' or letter == "\\":
+            out.append("\\" + letter)
+        elif 33 <= code <= 126 or (code == 32 and spaces):
+            out.append(letter)
+        elif code < 256:
+            out.append(f"\\x{code:02x}")
+        else:
+            out.append(f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}")
+    return "".join(out)
+
+
+def request_path(exchange: Exchange, query_mode: str) -> str:
+    """Path and query as the client sent them; ``query_mode`` drop or redact hides the parameters."""
+    target = exchange.request.target.decode("latin-1")
+    if not target.startswith("/"):
+        target = _origin_form(target)
+    if query_mode == KEEP:
+        return target
+    path, mark, query = target.partition("?")
+    if not mark or query_mode == DROP:
+        return path
+    pairs = [
+        name + "=" + REDACTED if equals else name for name, equals, _ in (p.partition("=") for p in query.split("&"))
+    ]
+    return path + "?" + "&".join(pairs)
+
+
+def _origin_form(target: str) -> str:
+    """Take scheme and authority off an absolute-form target (RFC 9112 section 3.2.2)."""
+    at = target.find("://")
+    if at < 0:
+        return target
+    slash = target.find("/", at + 3)
+    return "/" if slash < 0 else target[slash:]
+
+
+def protocol_name(version: int) -> str:
+    """``HTTP/1.1`` and so on."""
+    return _PROTOCOLS.get(version, "HTTP/1.1")
+
+
+def client_host(exchange: Exchange) -> str:
+    """X-Forwarded-For of a trusted peer when there is one, else the peer (Traefik's ClientHost)."""
+    if exchange.request.managed:
+        forwarded = exchange.request.headers.get("X-Forwarded-For")
+        if forwarded:
+            return forwarded.replace(" ", "")
+    return exchange.client_address
+
+
+class HeaderModes:
+    """What becomes of header fields: keep, drop or redact, by name (any case) or default."""
+
+    def __init__(self, fields: AccessLogFields) -> None:
+        self.default = str(fields.headers.default_mode)
+        self.names: dict[str, str] = {name.lower(): str(mode) for name, mode in fields.headers.names.items()}
+        self.any_kept = self.default != DROP or any(mode != DROP for mode in self.names.values())
+
+    def shown(self, name: str, value: str) -> str | None:
+        """The value, ``REDACTED``, or None when the field is dropped."""
+        mode = self.names.get(name.lower(), self.default)
+        if mode == DROP:
+            return None
+        return value if mode == KEEP else REDACTED
+
+    def quoted(self, exchange: Exchange, name: str) -> str:
+        """A request field for a common log line, ``-`` when absent or dropped."""
+        if not self.any_kept:
+            return "-"
+        value = exchange.request.headers.get(name)
+        shown = None if value is None else self.shown(name, value)
+        return "-" if not shown else escape(shown, True)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class LineFormat:
+    """Makes lines; one a worker."""
+
+    def line(self, facts: Facts) -> bytes:
+        """One line with its newline."""
+        return b"\n"
+
+
+class CommonFormat(LineFormat):
+    """``common`` and, with ``generic``, ``genericCLF``, which ends after the user agent (Traefik accessLog.format)."""
+
+    def __init__(self, fields: AccessLogFields, generic: bool) -> None:
+        self._generic = generic
+        self._headers = HeaderModes(fields)
+        self._query_mode = str(fields.query_parameters.default_mode)
+        self._modes: dict[str, str] = {name.lower(): str(mode) for name, mode in fields.names.items()}
+        self._default = str(fields.default_mode)
+        self._all = self._default == KEEP and DROP not in self._modes.values()
+        self._second = -1
+        self._stamp = ""
+
+    def line(self, facts: Facts) -> bytes:
+        """``host - user [time] "request" status size "referer" "agent" count "router" "server" ms``."""
+        exchange = facts.exchange
+        request = exchange.request
+        host = self._plain("ClientHost", client_host(exchange))
+        user = self._plain("ClientUsername", exchange.user)
+        method = self._quoted("RequestMethod", request.method)
+        path = self._quoted("RequestPath", request_path(exchange, self._query_mode))
+        protocol = self._quoted("RequestProtocol", protocol_name(request.version))
+        status = self._plain("DownstreamStatus", str(facts.status))
+        size = self._plain("DownstreamContentSize", str(facts.bytes_out))
+        referer = self._headers.quoted(exchange, "Referer")
+        agent = self._headers.quoted(exchange, "User-Agent")
+        text = (
+            f"{host} - {user} [{self._time(facts.started)}] "
+            f'"{method} {path} {protocol}" {status} {size} "{referer}" "{agent}"'
+        )
+        if not self._generic:
+            count = self._plain("RequestCount", str(facts.count))
+            router = self._quoted("RouterName", exchange.router)
+            server = self._quoted("ServiceURL", exchange.server_url)
+            text = f'{text} {count} "{router}" "{server}" {int(facts.duration * 1000.0)}ms'
+        return (text + "\n").encode("ascii")
+
+    def _kept(self, name: str) -> bool:
+        return self._all or self._modes.get(name.lower(), self._default) == KEEP
+
+    def _plain(self, name: str, value: str) -> str:
+        return escape(value, False) if value and self._kept(name) else "-"
+
+    def _quoted(self, name: str, value: str) -> str:
+        return escape(value, True) if value and self._kept(name) else "-"
+
+    def _time(self, moment: float) -> str:
+        second = int(moment)
+        if second != self._second:
+            t = time.gmtime(second)
+            self._second = second
+            clock = f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
+            self._stamp = f"{t.tm_mday:02d}/{MONTHS[t.tm_mon - 1]}/{t.tm_year}:{clock} +0000"
+        return self._stamp
+
+
+class JsonFormat(LineFormat):
+    """One JSON object a line, with Traefik's field names, and ``Cause`` and ``CauseDetail`` where a request failed."""
+
+    def __init__(self, fields: AccessLogFields) -> None:
+        modes = {name.lower(): str(mode) for name, mode in fields.names.items()}
+        default = str(fields.default_mode)
+        self._dropped: list[str] = [name for name in FIELDS if modes.get(name.lower(), default) == DROP]
+        self._headers = HeaderModes(fields)
+        self._query_mode = str(fields.query_parameters.default_mode)
+
+    def line(self, facts: Facts) -> bytes:
+        """Absent text is left out, except RequestPort, which is ``-`` then."""
+        record: dict[str, object] = {}
+        self._times(record, facts)
+        self._ends(record, facts.exchange)
+        self._request(record, facts)
+        self._answer(record, facts)
+        for name in self._dropped:
+            record.pop(name, None)
+        if self._headers.any_kept:
+            self._fields(record, facts.exchange)
+        record["level"] = "info"
+        record["msg"] = ""
+        record["time"] = iso(facts.ended, False)
+        line: bytes = _encode_json(record)
+        return line + b"\n"
+
+    def _times(self, record: dict[str, object], facts: Facts) -> None:
+        record["StartUTC"] = iso(facts.started, True)
+        record["StartLocal"] = iso(facts.started, False)
+        record["Duration"] = int(facts.duration * 1e9)
+
+    def _ends(self, record: dict[str, object], exchange: Exchange) -> None:
+        if exchange.router:
+            record["RouterName"] = exchange.router
+        if exchange.service:
+            record["ServiceName"] = exchange.service
+        if exchange.server_url:
+            record["ServiceURL"] = exchange.server_url
+            record["ServiceAddr"] = exchange.server_url.partition("://")[2].partition("/")[0] or exchange.server_url
+        address = exchange.client_address
+        record["ClientAddr"] = (
+            f"[{address}]:{exchange.client_port}" if ":" in address else f"{address}:{exchange.client_port}"
+        )
+        record["ClientHost"] = client_host(exchange)
+        record["ClientPort"] = str(exchange.client_port)
+        record["ClientUsername"] = exchange.user or "-"
+        record["entryPointName"] = exchange.entrypoint
+        if exchange.tls_version:
+            record["TLSVersion"] = exchange.tls_version
+            record["TLSCipher"] = exchange.tls_cipher
+
+    def _request(self, record: dict[str, object], facts: Facts) -> None:
+        exchange = facts.exchange
+        request = exchange.request
+        port = request.authority.rpartition(":")[2] if ":" in request.authority else ""
+        record["RequestAddr"] = request.authority
+        record["RequestHost"] = request.host
+        record["RequestPort"] = port if port.isdigit() else "-"
+        record["RequestMethod"] = request.method
+        record["RequestPath"] = request_path(exchange, self._query_mode)
+        record["RequestProtocol"] = protocol_name(request.version)
+        record["RequestScheme"] = request.scheme
+        record["RequestContentSize"] = facts.bytes_in
+        record["RequestCount"] = facts.count
+        record["RetryAttempts"] = exchange.retries
+
+    def _answer(self, record: dict[str, object], facts: Facts) -> None:
+        exchange = facts.exchange
+        served = bool(exchange.server_url) and not exchange.cause
+        record["OriginStatus"] = facts.status if served else 0
+        record["OriginContentSize"] = facts.bytes_out if served else 0
+        record["DownstreamStatus"] = facts.status
+        record["DownstreamStatusLine"] = f"{facts.status} {_PHRASES.get(facts.status, '')}".rstrip()
+        record["DownstreamContentSize"] = facts.bytes_out
+        if exchange.cause:
+            record["Cause"] = exchange.cause
+            record["CauseDetail"] = exchange.detail
+
+    def _fields(self, record: dict[str, object], exchange: Exchange) -> None:
+        for name, value in exchange.request.headers.items():
+            shown = self._headers.shown(name, value)
+            if shown is not None:
+                record["request_" + canonical(name)] = shown
+        if exchange.response is not None:
+            for name, value in exchange.response.headers.items():
+                shown = self._headers.shown(name, value)
+                if shown is not None:
+                    record["downstream_" + canonical(name)] = shown
+
+
+def canonical(name: str) -> str:
+    """``user-agent`` -> ``User-Agent``: one key whatever the sender's spelling."""
+    return "-".join([part.capitalize() for part in name.split("-")])
+
+
+def iso(moment: float, utc: bool) -> str:
+    """RFC 3339 with nanoseconds' place kept to microseconds; ``Z`` or the machine's own offset."""
+    second = int(moment)
+    micro = int((moment - second) * 1e6)
+    t = time.gmtime(second) if utc else time.localtime(second)
+    date = f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
+    if utc or not t.tm_gmtoff:
+        return f"{date}.{micro:06d}Z" if utc else f"{date}Z"
+    minutes = t.tm_gmtoff // 60
+    sign = "+" if minutes >= 0 else "-"
+    return f"{date}{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+
+
+def format_of(name: str, fields: AccessLogFields) -> LineFormat:
+    """The form by its configured name: common, genericCLF or json."""
+    if name == "json":
+        return JsonFormat(fields)
+    return CommonFormat(fields, name == "genericCLF")
