@@ -83,7 +83,7 @@ class Terminating(Message, frozen=True, tag="terminating"):
 
 
 class StopAccepting(Message, frozen=True, tag="stopAccepting"):
-    """Accept what is queued, then close the listening sockets. Answered by ``Stopped``."""
+    """Close the listening sockets: their queues are empty by now. Answered by ``Stopped``."""
 
 
 class Drain(Message, frozen=True, tag="drain"):
@@ -125,9 +125,7 @@ class Heartbeat(Message, frozen=True, tag="heartbeat"):
 
 
 class Stopped(Message, frozen=True, tag="stopped"):
-    """No listening socket is open any more; ``accepted`` connections were still queued."""
-
-    accepted: int = 0
+    """No listening socket is open any more in this worker."""
 
 
 class Drained(Message, frozen=True, tag="drained"):

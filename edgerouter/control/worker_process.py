@@ -1,4 +1,4 @@
-"""One worker process, seen from the control process: started, heard, killed, gone. What to do then, ``workers`` says."""
+"""One worker process, seen from the control process: started, heard, killed, gone. ``workers`` decides what to do."""
 
 from __future__ import annotations
 

@@ -38,6 +38,8 @@ class Worker:
         self._serving = Serving(loop, start)
         self._plans = Plans(loop, self._serving, self._applied)
         self._ending: asyncio.Task[None] | None = None
+        self._drained = False
+        self._alone = False
         self._channel = Channel(ToWorker, self._on_message, self._on_control_gone)
         self.finished: asyncio.Future[int] = loop.create_future()
         self._loop = loop
@@ -80,13 +82,18 @@ class Worker:
 
     def _on_control_gone(self, why: str) -> None:
         """Without a control process nothing renews the plan, and nobody would start what comes after: drain and end."""
+        self._alone = True
         if self._ending is not None:
-            if not self.finished.done():
-                self.finished.set_result(0)
+            self._finish()
             return
         log.error("the control process is gone%s: this worker finishes its requests and ends", f" ({why})" * bool(why))
         self._serving.entrances.stop()
         self._end(self._serving.grace)
+
+    def _finish(self) -> None:
+        """The last message is out and nothing is left to do."""
+        if self._drained and self._alone and not self.finished.done():
+            self.finished.set_result(0)
 
     def _end(self, timeout: float) -> None:
         if self._ending is None:
@@ -98,7 +105,9 @@ class Worker:
         cut = self._serving.engine.in_flight
         self._channel.send(messages.Drained(cut=cut))
         self._serving.flush_logs()
+        self._drained = True
         self._channel.close()
+        self._finish()
 
 
 def main(channel_fd: int) -> int:

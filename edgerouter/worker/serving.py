@@ -24,7 +24,7 @@ class Serving:
         self.access_log = _access_log(start)
         self.clock = Clock(loop)
         self.engine = Engine(loop, Recorder(self.memory, self.access_log), self.clock)
-        self.entrances = Entrances(self.engine, start.entry_points)
+        self.entrances = Entrances(loop, self.engine, start.entry_points)
         self.grace = max((e.settings.transport.life_cycle.grace_time_out for e in start.entry_points), default=0.0)
         self._heartbeat = Heartbeat(loop, start.heartbeat, self._beat)
         self._send: Callable[[messages.Message], None] = lambda message: None

@@ -1,0 +1,47 @@
+"""A private folder for the control process's Unix socket: 0700, made at start, removed at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from edgerouter.errors import ConfigurationError
+
+SOCKET: Final = "control.sock"
+_LONGEST: Final = 90  # bytes of the folder's path: a Unix socket's may have 107
+
+
+@contextmanager
+def runtime_dir(owner: tuple[int, int] | None = None) -> Iterator[Path]:
+    """Yield the folder, owned by ``owner`` (uid, gid) when given. Raises ConfigurationError if nothing is writable."""
+    folder = _make()
+    try:
+        if owner is not None:
+            os.chown(folder, *owner)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make() -> Path:
+    for parent in _parents():
+        try:
+            return Path(tempfile.mkdtemp(prefix="edgerouter-", dir=parent))
+        except OSError:
+            continue
+    places = ", ".join(_parents())
+    raise ConfigurationError(
+        f"no folder for the control socket: none of {places} is writable; set TMPDIR to one that is"
+    )
+
+
+def _parents() -> list[str]:
+    """Where a read-only container still has memory to write to: /dev/shm."""
+    wanted = [os.environ.get(name, "") for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR")]
+    places = [*wanted, "/run", "/tmp", "/dev/shm", os.getcwd()]
+    return [place for place in dict.fromkeys(places) if place and len(os.fsencode(place)) < _LONGEST]
