@@ -5,62 +5,22 @@ Tables only. A name leaves them when its plugin or option is there: tables of ki
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-MIDDLEWARES: Final = frozenset(
-    [
-        "addPrefix",
-        "basicAuth",
-        "buffering",
-        "chain",
-        "circuitBreaker",
-        "compress",
-        "contentType",
-        "digestAuth",
-        "encodedCharacters",
-        "errors",
-        "forwardAuth",
-        "grpcWeb",
-        "headers",
-        "inFlightReq",
-        "ipAllowList",
-        "ipWhiteList",
-        "passTLSClientCert",
-        "plugin",
-        "rateLimit",
-        "redirectRegex",
-        "redirectScheme",
-        "replacePath",
-        "replacePathRegex",
-        "retry",
-        "stripPrefix",
-        "stripPrefixRegex",
-    ]
+MIDDLEWARES: Final = (
+    *("addPrefix", "basicAuth", "buffering", "chain", "circuitBreaker", "compress", "contentType", "digestAuth"),
+    *("encodedCharacters", "errors", "forwardAuth", "grpcWeb", "headers", "inFlightReq", "ipAllowList", "ipWhiteList"),
+    *("passTLSClientCert", "plugin", "rateLimit", "redirectRegex", "redirectScheme", "replacePath", "replacePathRegex"),
+    *("retry", "stripPrefix", "stripPrefixRegex"),
 )
-SERVICES: Final = frozenset(["failover", "highestRandomWeight", "loadBalancer", "mirroring", "weighted"])
-PROVIDERS: Final = frozenset(
-    [
-        "consul",
-        "consulCatalog",
-        "docker",
-        "ecs",
-        "etcd",
-        "file",
-        "http",
-        "knative",
-        "kubernetesCRD",
-        "kubernetesGateway",
-        "kubernetesIngress",
-        "kubernetesIngressNGINX",
-        "nomad",
-        "plugin",
-        "redis",
-        "rest",
-        "swarm",
-        "zooKeeper",
-    ]
+SERVICES: Final = ("failover", "highestRandomWeight", "loadBalancer", "mirroring", "weighted")
+PROVIDERS: Final = (
+    *("consul", "consulCatalog", "docker", "ecs", "etcd", "file", "http", "knative", "kubernetesCRD"),
+    *("kubernetesGateway", "kubernetesIngress", "kubernetesIngressNGINX", "nomad", "plugin", "redis", "rest", "swarm"),
+    "zooKeeper",
 )
-METRICS: Final = frozenset(["datadog", "influxDB2", "otlp", "prometheus", "statsD"])
+METRICS: Final = ("datadog", "influxDB2", "otlp", "prometheus", "statsD")
 
 REMOVED_MIDDLEWARE_OPTIONS: Final = {
     "stripprefix.forceslash": "leave it out: a leading slash is always there",
@@ -74,6 +34,6 @@ REMOVED_MIDDLEWARE_OPTIONS: Final = {
 }
 
 
-def spelled(name: str, names: frozenset[str]) -> str:
+def spelled(name: str, names: Iterable[str]) -> str:
     """``name`` as it is spelled in ``names``, whatever its case; "" when it is not one of them."""
     return next((known for known in names if known.lower() == name.lower()), "")

@@ -24,6 +24,7 @@ Table = Mapping[str, Any]  # name -> options class, or None where there are no o
 TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))  # as Go's strconv.ParseBool reads them
 FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 SECTIONS: Final = "sections"  # the field of an open struct that holds options of plugins, by the plugin's name
+VALUE_KEY: Final = "="  # key of a value that was given where options were given too
 _DROP: Final = object()
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
@@ -176,7 +177,7 @@ class _Walk:
 
     def struct(self, value: object, cls: type, path: Path) -> Any:
         if not isinstance(value, Mapping):
-            on = True if value is None or value == "" else boolean(value)
+            on = value is None or boolean(value)
             return {} if on else self.fault(path, f"expected options, got {_short(value)}", "write true, or options")
         known = fields_of(cls)
         table = self._table(cls)
