@@ -104,7 +104,6 @@ class Worker:
         await self._serving.engine.drain(seconds)
         cut = self._serving.engine.in_flight
         self._channel.send(messages.Drained(cut=cut))
-        self._serving.flush_logs()
         self._drained = True
         self._channel.close()
         self._finish()

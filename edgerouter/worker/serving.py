@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from edgerouter.contracts import messages
 from edgerouter.net.clock import Clock
@@ -13,6 +14,8 @@ from edgerouter.telemetry.memory import CounterMemory
 from edgerouter.telemetry.recorder import Recorder
 from edgerouter.worker.entrances import Entrances
 from edgerouter.worker.heartbeat import Heartbeat
+
+LOG_TICK: Final = 0.2  # seconds that a line of the access log waits for others at most
 
 
 class Serving:
@@ -27,6 +30,7 @@ class Serving:
         self.entrances = Entrances(loop, self.engine, start.entry_points)
         self.grace = max((e.settings.transport.life_cycle.grace_time_out for e in start.entry_points), default=0.0)
         self._heartbeat = Heartbeat(loop, start.heartbeat, self._beat)
+        self._log_tick = Heartbeat(loop, LOG_TICK, self.access_log.tick if self.access_log is not None else _nothing)
         self._send: Callable[[messages.Message], None] = lambda message: None
 
     def start(self, send: Callable[[messages.Message], None]) -> None:
@@ -34,22 +38,20 @@ class Serving:
         self._send = send
         self.clock.start()
         self._heartbeat.start()
+        self._log_tick.start()
 
     def close(self) -> None:
         """Stop what ticks and flush."""
         self._heartbeat.stop()
+        self._log_tick.stop()
         self.clock.stop()
-        self.flush_logs()
+        if self.access_log is not None:
+            self.access_log.close()
 
     def reopen_logs(self) -> None:
         """The access log's file was rotated."""
         if self.access_log is not None:
             self.access_log.reopen()
-
-    def flush_logs(self) -> None:
-        """Write what the access log has collected."""
-        if self.access_log is not None:
-            self.access_log.flush()
 
     def _beat(self) -> None:
         stall = self.clock.take_stall()
@@ -61,6 +63,10 @@ class Serving:
         self._send(beat)
 
 
+def _nothing() -> None:
+    return
+
+
 def _memory(start: messages.Start) -> CounterMemory | None:
     prometheus = start.static.metrics.prometheus
     if start.metrics_fd < 0:
@@ -69,4 +75,5 @@ def _memory(start: messages.Start) -> CounterMemory | None:
 
 
 def _access_log(start: messages.Start) -> AccessLog | None:
-    return None
+    options = start.static.access_log
+    return AccessLog(options) if options is not None else None
