@@ -22,6 +22,7 @@ from edgerouter.net.pool import Pool, TransportSettings
 from edgerouter.net.proxy_front import ProxyFront
 from edgerouter.net.session import Downstream, Handler, Session
 from edgerouter.proxy import forwarded
+from edgerouter.proxy.entry_rules import EntryRules
 from edgerouter.proxy.failures import failure_response
 from edgerouter.proxy.flow import Flow
 from edgerouter.telemetry.recorder import Recorder
@@ -48,6 +49,7 @@ class EntryPoint:
         headers = settings.forwarded_headers
         self.trusts_all = bool(headers.insecure)
         self.trusted = forwarded.parse_networks(tuple(headers.trusted_ips))
+        self.rules = EntryRules(http)
         self.appends_peer = not headers.not_append_x_forwarded_for
         self.proxy_protocol = settings.proxy_protocol is not None
         self.proxy_trusts_all = self.proxy_protocol and bool(settings.proxy_protocol.insecure)
@@ -168,7 +170,7 @@ class Engine(Handler):
             self._empty.clear()
             try:
                 await asyncio.wait_for(self._empty.wait(), seconds)
-            except (TimeoutError, asyncio.TimeoutError):
+            except TimeoutError:
                 return False
         return True
 
@@ -205,7 +207,9 @@ class Engine(Handler):
         forwarded.on_entry(downstream, request)
         self.in_flight += 1
         self._recorder.begun()
-        return Flow(self, downstream, exchange)
+        entry = self._entries[downstream.entrypoint]
+        exchange.forwarded_for = entry.appends_peer
+        return Flow(self, downstream, exchange, entry.rules)
 
     def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
         """See ``Handler``."""
@@ -263,7 +267,7 @@ class Engine(Handler):
             return downstream.future
         exchange = EngineExchange(self, request)
         exchange.started = time.monotonic()
-        flow = Flow(self, downstream, exchange)
+        flow = Flow(self, downstream, exchange, None)
         flow.recorded = False
         flow.start_at(node)
         return downstream.future

@@ -31,6 +31,7 @@ from edgerouter.net.pool import Pool
 from edgerouter.net.session import Downstream, Session, Upstream
 from edgerouter.proxy import forwarded
 from edgerouter.proxy.collect import read_all
+from edgerouter.proxy.entry_rules import EntryRules
 from edgerouter.proxy.failures import failure_response
 from edgerouter.proxy.phases import (
     ON_END,
@@ -52,8 +53,11 @@ _MAX_TRIES: Final = 4  # servers that one walk to the balancer may try
 class Flow(Session):
     """The engine's side of one exchange."""
 
-    def __init__(self, engine: Engine, downstream: Downstream, exchange: Exchange) -> None:
+    def __init__(
+        self, engine: Engine, downstream: Downstream, exchange: Exchange, entry_rules: EntryRules | None
+    ) -> None:
         self.exchange = exchange
+        self._entry_rules = entry_rules
         self.route: Route | None = None
         self.recorded = True
         self._engine = engine
@@ -78,14 +82,19 @@ class Flow(Session):
 
     def start(self) -> None:
         """Match, and walk."""
-        exchange = self.exchange
-        route = self._engine.table.match(exchange)
+        exchange, rules = self.exchange, self._entry_rules
+        assert rules is not None
+        error = rules.on_entry(exchange.request)
+        route = None if error is not None else self._engine.table.match(exchange)
         if route is None:
-            self._fail(NoRoute("no router matches"))
+            self._fail(error or NoRoute("no router matches"))
             return
         self.route = route
         exchange.router = route.name
-        if route.refused:
+        error = rules.on_match(exchange.request)
+        if error is not None:
+            self._fail(error)
+        elif route.refused:
             self._fail(BadConfig(route.refused))
         elif route.asleep:
             self._fail(Asleep(route.asleep))
