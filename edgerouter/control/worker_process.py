@@ -42,7 +42,6 @@ class WorkerProcess:
         self.killed_for = ""
         self.pid = 0
         self.status = 0
-        self.metrics_fd = -1
         self.draining = False
         self._on_message = on_message
         self._on_exit = on_exit
