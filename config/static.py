@@ -313,6 +313,8 @@ class StaticConfiguration(Model, frozen=True):
     servers_transport: ServersTransport = ServersTransport()
     global_: Global = msgspec.field(default=Global(), name="global")
     workers: int = 0  # worker processes; 0 is the CPUs that affinity and cgroup quota allow, at most 8
+    user: str = ""  # become this user (name or number) once the ports are open; needs root
+    group: str = ""  # become this group (name or number) too; the user's own when empty
     host_resolver: HostResolver | None = None
     core: Core = Core()
     experimental: Experimental = Experimental()

@@ -19,7 +19,7 @@ _LONGEST: Final = 90  # bytes of the folder's path: a Unix socket's may have 107
 @contextmanager
 def runtime_dir(owner: tuple[int, int] | None = None) -> Iterator[Path]:
     """Yield the folder, owned by ``owner`` (uid, gid) when given. Raises ConfigurationError if nothing is writable."""
-    folder = _make()
+    folder = _make(_parents(owner is not None))
     try:
         if owner is not None:
             os.chown(folder, *owner)
@@ -28,20 +28,22 @@ def runtime_dir(owner: tuple[int, int] | None = None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make() -> Path:
-    for parent in _parents():
+def _make(parents: list[str]) -> Path:
+    for parent in parents:
         try:
             return Path(tempfile.mkdtemp(prefix="edgerouter-", dir=parent))
         except OSError:
             continue
-    places = ", ".join(_parents())
+    places = ", ".join(parents)
     raise ConfigurationError(
         f"no folder for the control socket: none of {places} is writable; set TMPDIR to one that is"
     )
 
 
-def _parents() -> list[str]:
-    """Where a read-only container still has memory to write to: /dev/shm."""
+def _parents(drops_root: bool) -> list[str]:
+    """Where a read-only container still has memory to write to: /dev/shm. Who is not root in the end cannot remove a
+    folder from /run."""
     wanted = [os.environ.get(name, "") for name in ("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR")]
-    places = [*wanted, "/run", "/tmp", "/dev/shm", os.getcwd()]
+    shared = ["/tmp", "/dev/shm", os.getcwd()]
+    places = [*wanted, *shared] if drops_root else [*wanted, "/run", *shared]
     return [place for place in dict.fromkeys(places) if place and len(os.fsencode(place)) < _LONGEST]
