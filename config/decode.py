@@ -16,12 +16,11 @@ from edgerouter.config.dynamic import (
     DynamicConfiguration,
     HttpConfiguration,
     Middleware,
-    Model,
     Router,
     ServersTransport,
     Service,
 )
-from edgerouter.config.fit import Fault, boolean, dotted, fields_of, fit, nearest, resolve
+from edgerouter.config.fit import Fault, NoOptions, boolean, dotted, fields_of, fit, nearest, resolve
 from edgerouter.config.places import Places, place_of
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.config.types import Problem
@@ -31,10 +30,6 @@ Kinds = Mapping[str, Mapping[str, Any]]  # {"middlewares": {kind: options class 
 Path = tuple[str, ...]
 _KNOWN: Final = {"middlewares": absent.MIDDLEWARES, "services": absent.SERVICES}
 _LATER: Final = ("tcp", "udp", "tls")
-
-
-class NoOptions(Model, frozen=True):
-    """Stands for the options of a kind that has none."""
 
 
 def decode_dynamic(

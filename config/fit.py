@@ -37,6 +37,10 @@ class Plain(str):
     __slots__ = ()
 
 
+class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stands for the options of a plugin that has none."""
+
+
 class Fault(msgspec.Struct, frozen=True):
     """``path`` from the fitted object's root; ``hint`` says what to write instead."""
 
@@ -211,16 +215,17 @@ class _Walk:
         elif table is not None and key.lower() in table:
             name, options = table[key.lower()]
             self._section(item, name, options, path, result.setdefault(SECTIONS, {}))
+        elif key == VALUE_KEY:
+            self.fault(path, "options and a value were given", "write true, or the options alone")
         else:
-            names = [f.name for f in known.values() if f.name != SECTIONS] + [
-                name for name, _ in (table or {}).values()
-            ]
+            names = [f.name for f in known.values() if f.name != SECTIONS]
+            names += [name for name, _ in (table or {}).values()]
             self.fault((*path, key), f"unknown option {key!r}", nearest(key, names))
 
     def _section(self, item: object, name: str, options: Any, path: Path, sections: dict[str, Any]) -> None:
         if boolean(item) is False:
             return
-        made, faults = fit(item, options or msgspec.Struct, (*path, name), self.open_tables)
+        made, faults = fit(item, options or NoOptions, (*path, name), self.open_tables)
         self.faults.extend(faults)
         self._keep(sections, name, made, path)
 

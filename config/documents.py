@@ -1,0 +1,180 @@
+"""Text of a YAML or TOML file -> plain data, the line of every part, and problems. No file is opened here.
+
+YAML 1.1's surprises are left out: unquoted scalars stay as written (``Plain``) until the option's type is known, so
+``on``, ``yes`` and ``1:30`` are text. Keys given twice, tags and several documents in a file are refused.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from edgerouter.config.fit import Plain, dotted
+from edgerouter.config.places import Path, lowered
+from edgerouter.config.types import Problem
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_STANDARD: Final = "tag:yaml.org,2002:"
+_MOST_NODES: Final = 1_000_000  # aliases of aliases grow without bound
+_TOML_AT: Final = re.compile(r" \(at line (\d+), column \d+\)$")
+_TOML_TABLE: Final = re.compile(r"\s*(\[\[?)([^\[\]]+)\]\]?\s*(?:#.*)?")
+_TOML_KEY: Final = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_TOML_PART: Final = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+
+
+class Document(msgspec.Struct, frozen=True):
+    """``data`` is None when the text is empty or cannot be read at all."""
+
+    data: Any
+    places: dict[Path, str]
+    problems: tuple[Problem, ...] = ()
+
+
+def read_document(text: str, source: str) -> Document:
+    """Read by the ending of ``source``: TOML for ``.toml``, YAML for anything else (JSON is YAML)."""
+    return read_toml(text, source) if source.lower().endswith(".toml") else read_yaml(text, source)
+
+
+def read_yaml(text: str, source: str) -> Document:
+    """Never raises for what the text holds."""
+    try:
+        root = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{source}:{mark.line + 1}" if mark else source
+        return Document(None, {}, (Problem("", f"no valid YAML: {error.problem or error.context}", "", place),))
+    except (yaml.YAMLError, RecursionError) as error:
+        return Document(None, {}, (Problem("", f"no valid YAML: {_first_line(error)}", "", source),))
+    reader = _Yaml(source)
+    data = reader.value(root, ()) if root is not None else None
+    return Document(data, reader.places, tuple(reader.problems))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+class _Yaml:
+    """Turns composed nodes into data."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.places: dict[Path, str] = {}
+        self.problems: list[Problem] = []
+        self.nodes = 0
+        self.open: list[Any] = []
+
+    def problem(self, path: Path, node: Any, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(dotted(path), message, hint, self.place(node)))
+
+    def place(self, node: Any) -> str:
+        return f"{self.source}:{node.start_mark.line + 1}"
+
+    def value(self, node: Any, path: Path) -> Any:
+        self.nodes += 1
+        if any(node is around for around in self.open):
+            self.problem(path, node, "an alias names what it stands in")
+            return None
+        if self.nodes > _MOST_NODES:
+            if self.nodes == _MOST_NODES + 1:
+                self.problem(path, node, f"more than {_MOST_NODES} values, aliases counted")
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node, path)
+        self.open.append(node)
+        made = self.mapping(node, path) if isinstance(node, yaml.MappingNode) else self.items(node, path)
+        self.open.pop()
+        return made
+
+    def scalar(self, node: Any, path: Path) -> Any:
+        tag = node.tag
+        if not tag.startswith(_STANDARD):
+            self.problem(path, node, f"the tag {tag[:40]} means nothing here", "leave it out")
+        if tag == _STANDARD + "null":
+            return None
+        return str(node.value) if node.style or tag == _STANDARD + "str" else Plain(node.value)
+
+    def items(self, node: Any, path: Path) -> list[Any]:
+        made = []
+        for index, item in enumerate(node.value):
+            at = (*path, f"[{index}]")
+            self.places[lowered(at)] = self.place(item)
+            made.append(self.value(item, at))
+        return made
+
+    def mapping(self, node: Any, path: Path) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key, item in node.value:
+            if key.tag == _STANDARD + "merge":
+                self.merge(item, path, merged)
+            elif not isinstance(key, yaml.ScalarNode):
+                self.problem(path, key, "a name must be text")
+            elif key.value in made:
+                first = self.places[lowered((*path, key.value))]
+                self.problem((*path, key.value), key, f"{key.value!r} is given twice, first at {first}", "remove one")
+            else:
+                self.places[lowered((*path, key.value))] = self.place(key)
+                made[key.value] = self.value(item, (*path, key.value))
+        return {**merged, **made}
+
+    def merge(self, node: Any, path: Path, merged: dict[str, Any]) -> None:
+        """``<<: *other`` or a list of such; what comes first wins."""
+        for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            values = self.value(part, path)
+            if not isinstance(values, dict):
+                self.problem(path, part, "<< takes names with values only")
+                continue
+            for key, item in values.items():
+                merged.setdefault(key, item)
+
+
+def read_toml(text: str, source: str) -> Document:
+    """Never raises for what the text holds."""
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        message = _first_line(error)
+        at = _TOML_AT.search(message)
+        place = f"{source}:{at.group(1)}" if at else source
+        message = message[: at.start()] if at else message
+        return Document(None, {}, (Problem("", f"no valid TOML: {message}", "", place),))
+    return Document(data, _toml_places(text, source))
+
+
+def _toml_places(text: str, source: str) -> dict[Path, str]:
+    """Lines of keys and tables as far as one look at each line tells them (texts over several lines are not known)."""
+    places: dict[Path, str] = {}
+    counts: dict[Path, int] = {}
+    table: Path = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _TOML_TABLE.fullmatch(line)
+        key = _TOML_KEY.match(line)
+        at = table
+        if header is not None:
+            at = table = _indexed(_toml_path(header.group(2)), header.group(1) == "[[", counts)
+        elif key is not None:
+            at = (*table, *_toml_path(key.group(1)))
+        for length in range(1, len(at) + 1):
+            places.setdefault(lowered(at[:length]), f"{source}:{number}")
+    return places
+
+
+def _toml_path(text: str) -> Path:
+    return tuple(part.strip("\"'") for part in _TOML_PART.findall(text))
+
+
+def _indexed(path: Path, array: bool, counts: dict[Path, int]) -> Path:
+    """A table's path with the index of the last element of every array of tables on the way."""
+    full: Path = ()
+    for position, part in enumerate(path):
+        full = (*full, part)
+        if array and position == len(path) - 1:
+            counts[full] = counts.get(full, -1) + 1
+        if full in counts:
+            full = (*full, f"[{counts[full]}]")
+    return full
