@@ -1,0 +1,237 @@
+"""Snapshots -> (Plan, problems, ledger). Pure: no clock, no I/O; the same inputs give the same Plan.
+
+What lives here: the order of the steps, and the memory that makes a second build cheap. An object that did not change
+since the last build is not looked at again by itself; only its references are. The steps stand in ``build_*``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from edgerouter.config.static import StaticConfiguration
+from edgerouter.config.types import Problem
+from edgerouter.contracts.plan import Entry, Plan, TransportEntry, entry_key
+from edgerouter.control.aggregate import Aggregate, Aggregator, provider_of
+from edgerouter.control.build_keys import Keys
+from edgerouter.control.build_middlewares import Middlewares, make_step
+from edgerouter.control.build_names import Names
+from edgerouter.control.build_plain import content_hash, hidden, revealed
+from edgerouter.control.build_points import Points
+from edgerouter.control.build_routers import Routers, RuleCheck, check_rule, make_draft, shadowed
+from edgerouter.control.build_services import DEFAULT_TRANSPORT, Services, make_node
+from edgerouter.control.build_types import Build, Fault, Inputs, status
+from edgerouter.control.build_verdicts import judge
+from edgerouter.control.view import EntryPointView, MiddlewareView, ServerView, ServiceView
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+__all__ = ["Build", "Builder", "Inputs", "build"]
+
+
+class _Memo:
+    """name -> (the object, what was made of it)."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Any, Any]] = {}
+
+    def all(self, objects: Mapping[str, T], make: Callable[[str, T], R]) -> dict[str, R]:
+        """What each object becomes; ``make`` is called only for those that are new or changed."""
+        old, new, result = self._made, {}, {}
+        for name in sorted(objects):
+            source = objects[name]
+            known = old.get(name)
+            if known is None or (known[0] is not source and known[0] != source):
+                known = (source, make(name, source))
+            new[name] = known
+            result[name] = known[1]
+        self._made = new
+        return result
+
+
+class Builder:
+    """Builds again and again, remembering what it made. One for the life of the control process."""
+
+    def __init__(self, keys: Keys, check_rule: RuleCheck = check_rule) -> None:
+        self.keys = keys
+        self._check_rule = check_rule
+        self._aggregator = Aggregator()
+        self._steps, self._nodes, self._drafts = _Memo(), _Memo(), _Memo()
+        self._hashes: dict[str, tuple[Entry, int]] = {}
+        self._points: tuple[StaticConfiguration, Points] | None = None
+
+    def build(self, inputs: Inputs) -> Build:
+        """Make the Plan of these inputs. Never raises for a fault of the configuration."""
+        whole = self._aggregator.aggregate(inputs.snapshots)
+        found = _problems_by_provider(inputs)
+        service_names = Names("service", whole.services, found)
+        middlewares = Middlewares(
+            self._steps.all(whole.middlewares, make_step),
+            whole.services,
+            Names("middleware", whole.middlewares, found),
+            service_names,
+            inputs.guard,
+        )
+        services = Services(
+            self._nodes.all(whole.services, make_node),
+            whole.transports,
+            middlewares,
+            service_names,
+            Names("serversTransport", whole.transports, found),
+            inputs.guard,
+        )
+        points = self._entry_points(inputs.static)
+        routers = self._routers(whole, points, services, middlewares)
+        middlewares.check_chains()
+        return self._finish(inputs, whole, points, services, middlewares, routers)
+
+    def _entry_points(self, static: StaticConfiguration) -> Points:
+        if self._points is None or self._points[0] is not static:
+            self._points = (static, Points(static))
+        return self._points[1]
+
+    def _routers(self, whole: Aggregate, points: Points, services: Services, middlewares: Middlewares) -> Routers:
+        syntax = points.rule_syntax
+        routers = Routers(points, services, middlewares, whole.sleeping, lambda name: self.keys.key("router", name))
+        drafts = self._drafts.all(
+            whole.routers, lambda name, router: make_draft(name, router, syntax, self._check_rule)
+        )
+        for name, draft in drafts.items():
+            routers.add(name, draft)
+        for name, winner in shadowed(routers.entries).items():
+            fault = Fault(
+                "shadowed", f"router {winner!r} has the same rule and goes first", "raise its priority", False
+            )
+            routers.faults.setdefault(name, []).append(fault)
+            view = routers.views[name]
+            word = status(routers.faults[name])
+            routers.views[name] = msgspec.structs.replace(view, status=word, errors=(*view.errors, fault.message))
+        return routers
+
+    def _finish(
+        self,
+        inputs: Inputs,
+        whole: Aggregate,
+        points: Points,
+        services: Services,
+        middlewares: Middlewares,
+        routers: Routers,
+    ) -> Build:
+        keys = {name: self.keys.key("entrypoint", name) for name in points.configured}
+        service_entries = {
+            name: services.entry(name, self.keys.key("service", name), inputs.down) for name in services.nodes
+        }
+        transports = [TransportEntry(DEFAULT_TRANSPORT, revealed(inputs.static.servers_transport))]
+        transports += [TransportEntry(name, revealed(value)) for name, value in whole.transports.items()]
+        entries: list[Entry] = [
+            *transports,
+            *middlewares.entries(),
+            *service_entries.values(),
+            *routers.entries.values(),
+        ]
+        users = _users(services, routers)
+        return Build(
+            plan=self._plan(entries, keys),
+            problems=_problems(inputs, services, middlewares, routers),
+            ledger=judge(whole.workloads, routers.faults, routers.clones),
+            routers=dict(sorted(routers.views.items())),
+            services={
+                name: _service_view(name, services, tuple(entry.servers), entry.key, users)
+                for name, entry in service_entries.items()
+            },
+            middlewares=_middleware_views(middlewares, users),
+            entry_points={
+                name: EntryPointView(name=name, address=point.address, key=keys[name], options=hidden(point))
+                for name, point in points.configured.items()
+            },
+        )
+
+    def _plan(self, entries: Iterable[Entry], keys: dict[str, int]) -> Plan:
+        """Entries that are equal to the last build's keep their object and hash."""
+        old, new = self._hashes, {}
+        for entry in entries:
+            key = entry_key(entry)
+            known = old.get(key)
+            new[key] = known if known is not None and known[0] == entry else (entry, content_hash(entry))
+        self._hashes = new
+        return Plan({k: pair[0] for k, pair in new.items()}, {k: pair[1] for k, pair in new.items()}, keys)
+
+
+def build(inputs: Inputs, keys: Keys | None = None) -> Build:
+    """Build once, without a memory."""
+    return Builder(keys or Keys()).build(inputs)
+
+
+def _problems_by_provider(inputs: Inputs) -> dict[str, tuple[Problem, ...]]:
+    return {name: snapshot.problems for name, snapshot in inputs.snapshots.items() if snapshot.problems}
+
+
+def _problems(inputs: Inputs, services: Services, middlewares: Middlewares, routers: Routers) -> tuple[Problem, ...]:
+    problems = {
+        msgspec.structs.replace(problem, source=problem.source or provider)
+        for provider, found in _problems_by_provider(inputs).items()
+        for problem in found
+    }
+    for room, faults in (
+        ("services", services.faults),
+        ("middlewares", middlewares.faults),
+        ("routers", routers.faults),
+    ):
+        problems.update(fault.problem(room, name) for name, found in faults.items() for fault in found)
+    return tuple(sorted(problems))
+
+
+class _Users:
+    """Who uses what, by the name of what is used."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, dict[str, None]] = {}
+        self.middlewares: dict[str, dict[str, None]] = {}
+
+
+def _users(services: Services, routers: Routers) -> _Users:
+    users = _Users()
+    for name, view in routers.views.items():
+        users.services.setdefault(view.service, {})[name] = None
+        for middleware in view.middlewares:
+            users.middlewares.setdefault(middleware, {})[name] = None
+    for name, node in services.nodes.items():
+        for child in node.children:
+            users.services.setdefault(child, {})[name] = None
+        for middleware in node.middlewares:
+            users.middlewares.setdefault(middleware, {})[name] = None
+    return users
+
+
+def _service_view(name: str, services: Services, servers: tuple[Any, ...], key: int, users: _Users) -> ServiceView:
+    node, faults = services.nodes[name], services.faults[name]
+    return ServiceView(
+        name=name,
+        provider=provider_of(name),
+        kind=node.kind,
+        status=status(faults),
+        errors=tuple(fault.message for fault in faults),
+        options=node.shown,
+        servers=tuple(ServerView(url=s.url, weight=s.weight, up=s.up, fenced=s.fenced) for s in servers),
+        middlewares=node.middlewares,
+        used_by=tuple(users.services.get(name, ())),
+        key=key,
+    )
+
+
+def _middleware_views(middlewares: Middlewares, users: _Users) -> dict[str, MiddlewareView]:
+    return {
+        name: MiddlewareView(
+            name=name,
+            provider=provider_of(name),
+            kind=step.kind,
+            status=status(middlewares.faults.get(name, ())),
+            errors=tuple(fault.message for fault in middlewares.faults.get(name, ())),
+            options=step.shown,
+            used_by=tuple(users.middlewares.get(name, ())),
+        )
+        for name, step in middlewares.steps.items()
+    }

@@ -1,0 +1,130 @@
+"""Middlewares of the build: plain options, chains expanded, faults found. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from edgerouter.config.dynamic import Middleware
+from edgerouter.contracts.plan import MiddlewareEntry
+from edgerouter.control.aggregate import MIDDLEWARE_PATHS, SERVICE_PATHS, names_at, provider_of, qualify_options
+from edgerouter.control.build_names import Names, guarded
+from edgerouter.control.build_plain import hidden, revealed
+from edgerouter.control.build_types import Fault, Step, refusal
+
+CHAIN = "chain"
+
+
+def plain_options(options: Any, name: str) -> dict[str, Any]:
+    """A worker's form of the options, names in it qualified."""
+    plain = revealed(options)
+    if not isinstance(plain, dict):
+        return {}
+    qualify_options(plain, provider_of(name))
+    return plain
+
+
+def make_step(name: str, middleware: Middleware) -> Step:
+    """One middleware by itself, before its references are looked at."""
+    plain = plain_options(middleware.options, name)
+    chain = names_at(plain, MIDDLEWARE_PATHS) if middleware.kind == CHAIN else None
+    return Step(name, middleware.kind, plain, hidden(middleware.options), (), chain)
+
+
+class Middlewares:
+    """The middlewares of one build. ``entries`` are those of the Plan; chains are gone from it."""
+
+    def __init__(
+        self,
+        steps: Mapping[str, Step],
+        services: Collection[str],
+        names: Names,
+        services_names: Names,
+        guard: frozenset[str],
+    ) -> None:
+        self.steps = steps
+        self._services = services
+        self._names = names
+        self._service_names = services_names
+        self._guard = guard
+        self._expanded: dict[str, tuple[tuple[str, ...], Fault | None]] = {}
+        self._open: list[str] = []
+        self.faults: dict[str, list[Fault]] = {}
+        for name, step in steps.items():
+            faults = self._own_faults(step)
+            if faults:
+                self.faults[name] = faults
+
+    def _own_faults(self, step: Step) -> list[Fault]:
+        faults = list(step.faults)
+        provider = provider_of(step.name)
+        for service in names_at(step.options, SERVICE_PATHS):
+            barred = guarded(service, provider, self._guard)
+            if barred is not None:
+                faults.append(Fault("service", *barred))
+            elif service not in self._services:
+                faults.append(Fault("service", *self._service_names.missing(service)))
+        return faults
+
+    def expand(self, wanted: tuple[str, ...], user: str) -> tuple[tuple[str, ...], list[Fault]]:
+        """The middlewares that really run, chains replaced by their members, and what is wrong with them."""
+        if not wanted:
+            return (), []
+        names: list[str] = []
+        faults: list[Fault] = []
+        for name in wanted:
+            barred = guarded(name, provider_of(user), self._guard)
+            members, fault = self.expanded(name) if barred is None else ((), Fault("middlewares", *barred))
+            names.extend(members)
+            if fault is not None:
+                faults.append(fault)
+        return tuple(names), faults
+
+    def expanded(self, name: str) -> tuple[tuple[str, ...], Fault | None]:
+        """One name's middlewares, and the first fault."""
+        known = self._expanded.get(name)
+        if known is None:
+            known = self._expand(name)
+            if not self._open:
+                self._expanded[name] = known
+        return known
+
+    def _expand(self, name: str) -> tuple[tuple[str, ...], Fault | None]:
+        step = self.steps.get(name)
+        if step is None:
+            return (), Fault("middlewares", *self._names.missing(name))
+        own = refusal(self.faults.get(name, []))
+        if own:
+            return (name,), Fault("middlewares", f"middleware {name!r} is broken: {own}")
+        return ((name,), None) if step.chain is None else self._members(name, step.chain)
+
+    def _members(self, name: str, chain: tuple[str, ...]) -> tuple[tuple[str, ...], Fault | None]:
+        if name in self._open:
+            circle = " -> ".join([*self._open[self._open.index(name) :], name])
+            return (), Fault("middlewares", f"chain {name!r} contains itself: {circle}")
+        names: list[str] = []
+        first: Fault | None = None
+        self._open.append(name)
+        for member in chain:
+            barred = guarded(member, provider_of(name), self._guard)
+            members, fault = self.expanded(member) if barred is None else ((), Fault("middlewares", *barred))
+            names.extend(members)
+            first = first or fault
+        self._open.pop()
+        return tuple(names), first
+
+    def check_chains(self) -> None:
+        """Note what is wrong with chains as their own faults, for people; routers that use them are refused anyway."""
+        for name, step in self.steps.items():
+            if step.chain is not None and name not in self.faults:
+                fault = self.expanded(name)[1]
+                if fault is not None:
+                    self.faults[name] = [fault]
+
+    def entries(self) -> list[MiddlewareEntry]:
+        """Entries of the Plan, by name."""
+        return [
+            MiddlewareEntry(step.name, step.kind, step.options)
+            for step in self.steps.values()
+            if step.chain is None and step.name not in self.faults
+        ]

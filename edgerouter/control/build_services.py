@@ -1,0 +1,148 @@
+"""Services of the build: servers apart from options, references checked, circles found. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from edgerouter.config.dynamic import Service
+from edgerouter.contracts.plan import ServerEntry, ServiceEntry
+from edgerouter.control.aggregate import SERVICE_PATHS, TRANSPORT_PATHS, names_at, provider_of
+from edgerouter.control.build_middlewares import Middlewares, plain_options
+from edgerouter.control.build_names import Names, guarded
+from edgerouter.control.build_plain import hidden
+from edgerouter.control.build_types import Fault, refusal
+
+DEFAULT_TRANSPORT: Final = "default@internal"
+_SCHEMES: Final = ("http://", "https://", "unix:")
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One service by itself, before its references are looked at."""
+
+    name: str
+    kind: str
+    options: Any
+    shown: Any
+    servers: tuple[ServerEntry, ...]
+    middlewares: tuple[str, ...]
+    children: tuple[str, ...]
+    transport: str
+    faults: tuple[Fault, ...] = ()
+
+
+def make_node(name: str, service: Service) -> Node:
+    """Take a service apart."""
+    plain = plain_options(service.options, name)
+    faults = [
+        Fault(option, f"the option {option} of {service.kind} is not there yet and has no effect", "", False)
+        for option in _not_there_yet(service.options)
+    ]
+    given = tuple(_server(server) for server in plain.pop("servers", ()))
+    servers = tuple(server for server in given if server.url.startswith(_SCHEMES))
+    faults.extend(_server_fault(server, not servers) for server in given if server not in servers)
+    transport = (names_at(plain, TRANSPORT_PATHS) or ("",))[0]
+    children = names_at(plain, SERVICE_PATHS)
+    shown = hidden(service.options)
+    return Node(name, service.kind, plain, shown, servers, service.middlewares, children, transport, tuple(faults))
+
+
+def _not_there_yet(options: Any) -> tuple[str, ...]:
+    ask = getattr(options, "not_there_yet", None)
+    return tuple(ask()) if ask is not None else ()
+
+
+def _server(given: Mapping[str, Any]) -> ServerEntry:
+    return ServerEntry(
+        url=str(given.get("url", "")),
+        weight=int(given.get("weight", 1)),
+        preserve_path=bool(given.get("preservePath", False)),
+        fenced=bool(given.get("fenced", False)),
+    )
+
+
+def _server_fault(server: ServerEntry, alone: bool) -> Fault:
+    """A server that cannot be used is left out; without any other the service is refused."""
+    if server.url.startswith("h2c://"):
+        return Fault("servers", f"{server.url!r}: h2c is not there yet", f"write http{server.url[3:]}", alone)
+    hint = f"write http://{server.url}" if server.url and "://" not in server.url else "write http://host:port"
+    return Fault("servers", f"{server.url!r} is not a server's address", hint, alone)
+
+
+class Services:
+    """The services of one build."""
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Node],
+        transports: Mapping[str, Any],
+        middlewares: Middlewares,
+        names: Names,
+        transport_names: Names,
+        guard: frozenset[str],
+    ) -> None:
+        self.nodes = nodes
+        self._transports = transports
+        self._middlewares = middlewares
+        self._names = names
+        self._transport_names = transport_names
+        self._guard = guard
+        self.faults: dict[str, list[Fault]] = {}
+        self.steps: dict[str, tuple[str, ...]] = {}
+        self._open: list[str] = []
+        for name in nodes:
+            self._look(name)
+
+    def fault(self, name: str, user: str) -> Fault | None:
+        """What keeps ``user`` from using the service ``name``."""
+        if not name:
+            return Fault("service", "it names no service", "add service: NAME")
+        barred = guarded(name, provider_of(user), self._guard)
+        if barred is not None:
+            return Fault("service", *barred)
+        if name not in self.nodes:
+            return Fault("service", *self._names.missing(name))
+        why = refusal(self.faults.get(name, []))
+        return Fault("service", f"service {name!r} is broken: {why}") if why else None
+
+    def _look(self, name: str) -> None:
+        """Find the service's faults, its children's first; memoised."""
+        if name in self.faults:
+            return
+        node = self.nodes[name]
+        faults = list(node.faults)
+        self._open.append(name)
+        for child in node.children:
+            fault = self._circle(child) or self._child(child, name)
+            if fault is not None:
+                faults.append(fault)
+        self._open.pop()
+        if node.transport and node.transport != DEFAULT_TRANSPORT and node.transport not in self._transports:
+            faults.append(Fault("serversTransport", *self._transport_names.missing(node.transport)))
+        self.steps[name], wrong = self._middlewares.expand(node.middlewares, name)
+        self.faults[name] = faults + wrong
+
+    def _circle(self, child: str) -> Fault | None:
+        if child not in self._open:
+            return None
+        circle = " -> ".join([*self._open[self._open.index(child) :], child])
+        return Fault("", f"service {child!r} contains itself: {circle}")
+
+    def _child(self, child: str, parent: str) -> Fault | None:
+        if child in self.nodes:
+            self._look(child)
+        return self.fault(child, parent)
+
+    def entry(self, name: str, key: int, down: frozenset[tuple[str, str]]) -> ServiceEntry:
+        """The Plan's entry."""
+        node = self.nodes[name]
+        servers = node.servers
+        if down:
+            servers = tuple(
+                msgspec.structs.replace(server, up=False) if (name, server.url) in down else server
+                for server in servers
+            )
+        why = refusal(self.faults[name])
+        return ServiceEntry(name, node.kind, node.options, key, servers, self.steps[name], why)
