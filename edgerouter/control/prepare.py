@@ -1,0 +1,121 @@
+"""Everything of the static configuration that can be found wrong before a port is opened. Opens and starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from edgerouter import registry
+from edgerouter.config.fit import dotted, fit, nearest
+from edgerouter.config.static import Address, EntryPoint, StaticConfiguration, effective_entry_points, parse_address
+from edgerouter.control.cpus import worker_count
+from edgerouter.control.privileges import resolve_group, resolve_user
+from edgerouter.control.sockets import Opened
+from edgerouter.errors import ConfigurationError
+from edgerouter.telemetry.access_log import AccessLog
+from edgerouter.telemetry.records import MOST_WORKERS
+
+DOCKER_SOCKET: Final = "/var/run/docker.sock"
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A static configuration that can be run. ``providers``: options by name; ``owner``: (uid, gid) to become."""
+
+    static: StaticConfiguration
+    points: dict[str, EntryPoint]
+    addresses: dict[str, Address]
+    workers: int
+    providers: dict[str, Any]
+    kinds: Mapping[str, Mapping[str, Any]]
+    owner: tuple[int, int] | None = None
+    group_files: tuple[str, ...] = (DOCKER_SOCKET,)
+
+
+def prepare(static: StaticConfiguration) -> Prepared:
+    """Raises ConfigurationError that says where, what, and what to write instead."""
+    points = {name: _inherit(static, point) for name, point in effective_entry_points(static).items()}
+    if static.access_log is not None:
+        AccessLog(static.access_log).close()
+    return Prepared(
+        static=static,
+        points=points,
+        addresses={name: _address(name, point) for name, point in points.items()},
+        workers=_workers(static),
+        providers=_provider_options(static),
+        kinds=kinds(),
+        owner=_owner(static),
+    )
+
+
+def with_real_ports(prepared: Prepared, opened: list[Opened]) -> Prepared:
+    """The same, with the ports that the kernel chose where 0 was asked for: redirections and pages name them."""
+    points = dict(prepared.points)
+    for entry in opened:
+        if prepared.addresses[entry.name].port != entry.port:
+            host = f"[{entry.host}]" if ":" in entry.host else entry.host
+            points[entry.name] = msgspec.structs.replace(points[entry.name], address=f"{host}:{entry.port}")
+    static = msgspec.structs.replace(prepared.static, entry_points=points)
+    return msgspec.structs.replace(prepared, static=static, points=points)
+
+
+def kinds() -> dict[str, dict[str, Any]]:
+    """The table that dynamic configuration is decoded against."""
+    return {
+        room: {name: plugin.options for name, plugin in registry.load(room).items()}
+        for room in ("middlewares", "services")
+    }
+
+
+def _inherit(static: StaticConfiguration, point: EntryPoint) -> EntryPoint:
+    if not static.global_.not_append_x_forwarded_for:
+        return point
+    headers = msgspec.structs.replace(point.forwarded_headers, not_append_x_forwarded_for=True)
+    return msgspec.structs.replace(point, forwarded_headers=headers)
+
+
+def _address(name: str, point: EntryPoint) -> Address:
+    try:
+        return parse_address(point.address)
+    except ValueError as error:
+        raise ConfigurationError(f"entryPoints.{name}.address: {error}") from error
+
+
+def _workers(static: StaticConfiguration) -> int:
+    if not 0 <= static.workers <= MOST_WORKERS:
+        raise ConfigurationError(f"workers: expected 0 (one a CPU) to {MOST_WORKERS}, got {static.workers}")
+    return worker_count(static.workers)
+
+
+def _owner(static: StaticConfiguration) -> tuple[int, int] | None:
+    if not static.user:
+        if static.group:
+            raise ConfigurationError("group: it is only changed together with the user; write user too")
+        return None
+    uid, gid = resolve_user(static.user)
+    return uid, resolve_group(static.group) if static.group else gid
+
+
+def _provider_options(static: StaticConfiguration) -> dict[str, Any]:
+    plugins = registry.load("providers")
+    options: dict[str, Any] = {}
+    for name, section in static.providers.sections.items():
+        plugin = plugins.get(name)
+        if plugin is None:
+            hint = nearest(name, plugins) or "leave it out"
+            raise ConfigurationError(f"providers.{name}: there is no such provider; {hint}")
+        if section is None or section is False:
+            continue
+        options[name] = _fitted(name, section, plugin.options)
+    return options
+
+
+def _fitted(name: str, section: Any, cls: type | None) -> Any:
+    if cls is None or isinstance(section, cls):
+        return section
+    fitted, faults = fit(section, cls, ("providers", name))
+    if faults:
+        lines = [f"{dotted(f.path)}: {f.message}" + (f"; {f.hint}" if f.hint else "") for f in faults]
+        raise ConfigurationError("\n".join(lines))
+    return fitted
