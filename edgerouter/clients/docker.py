@@ -1,0 +1,122 @@
+"""The transport to a Docker-like daemon (Docker, Podman): who connects, with which credentials, what is asked.
+
+Nothing is decided here, and the daemon is only read: every method is a GET. Shared by whatever provider needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiodocker
+import aiohttp
+
+from edgerouter.config.dynamic import Model
+from edgerouter.errors import ConfigurationError
+
+CONNECT_SECONDS = 5.0
+# Events of this many seconds before the subscription are asked for too, so that none is lost between the
+# request and its acceptance.
+LOOK_BACK_SECONDS = 2
+TRANSPORT_ERRORS = (aiohttp.ClientError, aiodocker.DockerError, OSError, asyncio.TimeoutError)
+
+
+class ClientTLS(Model, frozen=True):
+    """TLS towards the daemon."""
+
+    # file of the CA that signed the daemon's certificate
+    ca: str = ""
+    # file of the client certificate
+    cert: str = ""
+    # file of the client certificate's key
+    key: str = ""
+    # do not check the daemon's certificate
+    insecure_skip_verify: bool = False
+
+    def context(self) -> ssl.SSLContext:
+        """Return a client context; raises ConfigurationError that names the file that cannot be used."""
+        context = ssl.create_default_context()
+        if self.insecure_skip_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        for what, file in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
+            if file and not Path(file).is_file():
+                raise ConfigurationError(f"tls.{what}: there is no file {file!r}")
+        try:
+            if self.ca:
+                context.load_verify_locations(self.ca)
+            if self.cert:
+                context.load_cert_chain(self.cert, self.key or None)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(f"tls: these certificates cannot be used: {error}") from error
+        return context
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _checked(endpoint: str, tls: ClientTLS | None) -> str:
+    scheme, separator, _ = endpoint.partition("://")
+    if not separator or scheme not in ("unix", "tcp", "http", "https"):
+        raise ConfigurationError(
+            f"endpoint: {endpoint!r} is no address of a daemon; write unix:///var/run/docker.sock or tcp://host:2376"
+        )
+    return endpoint.replace(f"{scheme}://", "https://", 1) if tls and scheme in ("tcp", "http") else endpoint
+
+
+class DockerClient:
+    """One connection to one daemon. Make and use it inside a running loop; ``close`` it."""
+
+    def __init__(
+        self, endpoint: str, tls: ClientTLS | None = None, seconds: float = 0, user: str = "", password: str = ""
+    ) -> None:
+        """``seconds`` bounds one request, 0 does not. Raises ConfigurationError: unusable endpoint or TLS file."""
+        self._docker = aiodocker.Docker(
+            _checked(endpoint, tls),
+            timeout=aiohttp.ClientTimeout(total=seconds or None, sock_connect=CONNECT_SECONDS),
+            ssl_context=tls.context() if tls else None,
+        )
+        if user:
+            self._docker.session.headers["Authorization"] = _basic(user, password)
+
+    async def containers(self) -> list[dict[str, Any]]:
+        """Return all containers, running or not, as the daemon lists them."""
+        return [container._container for container in await self._docker.containers.list(all=True)]
+
+    async def inspect(self, container_id: str) -> dict[str, Any] | None:
+        """Return all that is known of a container; None when it is gone."""
+        try:
+            found = await self._docker.containers.get(container_id)
+        except aiodocker.DockerError as error:
+            if error.status == 404:
+                return None
+            raise
+        return dict(found._container)
+
+    async def networks(self) -> list[dict[str, Any]]:
+        """Return all networks as the daemon lists them."""
+        return [dict(network) for network in await self._docker.networks.list()]
+
+    async def events(self, filters: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield events until the stream ends; ``filters`` is the API's JSON. Raises what the stream failed with."""
+        since = int(time.time()) - LOOK_BACK_SECONDS
+        source: Any = self._docker.events  # untyped there
+        subscriber = source.subscribe(filters=filters, since=str(since))
+        while (event := await subscriber.get()) is not None:
+            yield event
+        task = source.task
+        if task is not None:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def close(self) -> None:
+        """End the event stream and close all connections."""
+        with suppress(*TRANSPORT_ERRORS):
+            await self._docker.close()

@@ -1,0 +1,185 @@
+"""What is known of containers and of the router's own place, as frozen plain data made from the daemon's answers.
+
+Reading answers lives here. Neither I/O nor decisions do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+_EXITED: Final = re.compile(r"\((\d+)\)")
+_HEALTH: Final = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
+SECONDS_TO_STOP: Final = 10.0  # the daemon's default between the stop signal and SIGKILL
+_STOP_SIGNALS: Final = {"SIGHUP": "1", "SIGINT": "2", "SIGQUIT": "3", "SIGUSR1": "10", "SIGUSR2": "12", "SIGTERM": "15"}
+_SIGRTMIN: Final = 34
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """One network of a container. ``driver`` is bridge, overlay, macvlan ... ("" unknown)."""
+
+    name: str
+    id: str = ""
+    ip: str = ""
+    ip6: str = ""
+    gateway: str = ""
+    driver: str = ""
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """A port of the container that is published on the host."""
+
+    port: int
+    host_ip: str
+    host_port: int
+
+
+class Container(msgspec.Struct, frozen=True):
+    """One container. ``created`` is the daemon's timestamp (RFC 3339, so that text order is time order)."""
+
+    id: str
+    name: str
+    state: str = "running"  # created, running, paused, restarting, removing, exited, dead
+    health: str = ""  # starting, healthy, unhealthy; "" has no check
+    exit_code: str = ""  # of a container that has exited
+    labels: Mapping[str, str] = {}
+    network_mode: str = "default"
+    attachments: tuple[Attachment, ...] = ()
+    ports: tuple[int, ...] = ()  # exposed TCP ports, ascending
+    bindings: tuple[Binding, ...] = ()
+    created: str = ""
+    last_check: str = ""  # what the last failing health check printed
+    stop_signal: str = "15"
+    stop_seconds: float = SECONDS_TO_STOP
+    leaving: bool = False  # got its stop signal
+
+    @property
+    def running(self) -> bool:
+        """True when requests can be sent to it, its health aside."""
+        return self.state == "running" and not self.leaving
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the router itself runs. ``networks`` are ids of those that it is attached to, unused on a host."""
+
+    in_container: bool = False
+    networks: frozenset[str] = frozenset()
+    host_address: str = "127.0.0.1"  # how the host is reached from here
+
+
+def health_of(listed: Mapping[str, Any]) -> str:
+    """Return starting, healthy, unhealthy or "" from a listing's Status."""
+    found = _HEALTH.search(str(listed.get("Status", "")))
+    return found.group(1) if found else ""
+
+
+def _exit_code(listed: Mapping[str, Any]) -> str:
+    """The code only: the rest of Status tells the time and would make every listing a change."""
+    found = _EXITED.search(str(listed.get("Status", ""))) if listed.get("State") == "exited" else None
+    return found.group(1) if found else ""
+
+
+def signal_number(text: object) -> str:
+    """Return a signal as its number; names come with or without SIG, real-time ones as RTMIN+n."""
+    name = str(text).upper()
+    if name.isdigit():
+        return name
+    name = name if name.startswith("SIG") else f"SIG{name}"
+    if name.startswith("SIGRTMIN+"):
+        return str(_SIGRTMIN + int(name.removeprefix("SIGRTMIN+") or 0))
+    return _STOP_SIGNALS.get(name, "15")
+
+
+def _exposed(listed: Mapping[str, Any], inspected: Mapping[str, Any]) -> tuple[int, ...]:
+    ports = {int(entry["PrivatePort"]) for entry in listed.get("Ports") or () if entry.get("Type") == "tcp"}
+    for text in (inspected.get("Config") or {}).get("ExposedPorts") or ():
+        number, _, protocol = str(text).partition("/")
+        if protocol in ("", "tcp") and number.isdigit():
+            ports.add(int(number))
+    return tuple(sorted(ports))
+
+
+def _bindings(listed: Mapping[str, Any]) -> tuple[Binding, ...]:
+    return tuple(
+        Binding(int(entry["PrivatePort"]), str(entry.get("IP", "")), int(entry["PublicPort"]))
+        for entry in listed.get("Ports") or ()
+        if entry.get("Type") == "tcp" and entry.get("PublicPort")
+    )
+
+
+def _attachments(listed: Mapping[str, Any], drivers: Mapping[str, str]) -> tuple[Attachment, ...]:
+    networks = (listed.get("NetworkSettings") or {}).get("Networks") or {}
+    return tuple(
+        Attachment(
+            name=name,
+            id=str(entry.get("NetworkID", "")),
+            ip=str(entry.get("IPAddress", "")),
+            ip6=str(entry.get("GlobalIPv6Address", "")),
+            gateway=str(entry.get("Gateway", "")),
+            driver=drivers.get(str(entry.get("NetworkID", "")), ""),
+        )
+        for name, entry in sorted(networks.items())
+    )
+
+
+def _last_check(inspected: Mapping[str, Any]) -> str:
+    health = (inspected.get("State") or {}).get("Health") or {}
+    failed = [entry for entry in health.get("Log") or () if entry.get("ExitCode")]
+    if not failed:
+        return ""
+    return " ".join(str(failed[-1].get("Output", "")).split())[:200]
+
+
+def read_container(
+    listed: Mapping[str, Any], inspected: Mapping[str, Any], drivers: Mapping[str, str], leaving: bool = False
+) -> Container:
+    """Make facts of one entry of the listing and its inspection; ``drivers`` is network id -> driver."""
+    config = inspected.get("Config") or {}
+    names = sorted(listed.get("Names") or (), key=lambda name: str(name).count("/"))  # links are /other/alias
+    state = str(listed.get("State", ""))
+    return Container(
+        id=str(listed["Id"]),
+        name=str(names[0]).lstrip("/") if names else str(listed["Id"])[:12],
+        state=state,
+        health=health_of(listed) if state == "running" else "",
+        exit_code=_exit_code(listed),
+        labels={str(key): str(value) for key, value in (listed.get("Labels") or {}).items()},
+        network_mode=str((listed.get("HostConfig") or {}).get("NetworkMode", "default")),
+        attachments=_attachments(listed, drivers),
+        ports=_exposed(listed, inspected),
+        bindings=_bindings(listed),
+        created=str(inspected.get("Created", "")).rstrip("Z"),  # "5.1Z" would sort after "5.12Z"
+        last_check=_last_check(inspected),
+        stop_signal=signal_number(config.get("StopSignal") or "15"),
+        stop_seconds=float(config.get("StopTimeout") or SECONDS_TO_STOP),
+        leaving=leaving,
+    )
+
+
+def read_drivers(networks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return network id -> driver."""
+    return {str(network["Id"]): str(network.get("Driver", "")) for network in networks}
+
+
+def find_place(own_id: str, containers: Iterable[Container], host_address: str = "") -> Place:
+    """Return where the router runs: ``own_id`` is its container's id or the start of it, "" on a host.
+
+    A container that shares the host's network counts as the host; one that shares another's has that one's networks.
+    An id that this daemon does not know means a daemon elsewhere: then as from its host.
+    """
+    known = list(containers)
+    own = next((container for container in known if own_id and container.id.startswith(own_id)), None)
+    if own is not None and own.network_mode.startswith("container:"):
+        owner = own.network_mode.removeprefix("container:")
+        own = next((container for container in known if container.id == owner or container.name == owner), None)
+    if own is None or own.network_mode == "host":
+        return Place()
+    gateways = [attachment.gateway for attachment in own.attachments if attachment.gateway]
+    return Place(
+        in_container=True,
+        networks=frozenset(attachment.id for attachment in own.attachments),
+        host_address=host_address or (gateways[0] if gateways else "127.0.0.1"),
+    )

@@ -1,0 +1,162 @@
+"""One connection to a daemon: listings, events, and who is about to stop. The I/O between client and ``decide``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+
+from edgerouter.clients.docker import TRANSPORT_ERRORS, DockerClient
+from edgerouter.contracts.snapshot import Snapshot
+from edgerouter.providers._docker_decide import Settings, decide
+from edgerouter.providers._docker_facts import (
+    Container,
+    find_place,
+    health_of,
+    read_container,
+    read_drivers,
+    signal_number,
+)
+from edgerouter.providers._docker_place import host_address, own_id
+
+RELIST_SECONDS: Final = 30.0  # a listing without any event: a net for what no event tells
+INSPECT_AT_ONCE: Final = 16
+_EVENTS: Final = json.dumps(
+    {
+        "type": ["container", "network"],
+        "event": [
+            *("create", "start", "restart", "kill", "die", "stop", "oom", "pause", "unpause", "rename", "destroy"),
+            *("health_status", "update", "connect", "disconnect", "remove"),
+        ],
+    }
+)
+_ENDS: Final = frozenset({"die", "stop", "destroy", "pause"})
+_STARTS: Final = frozenset({"start", "unpause"})
+_KILLING: Final = frozenset({"9", "15"})
+_STOP_GRACE: Final = 5.0  # seconds beyond the time that the daemon gives a container to stop
+
+
+class Watch:
+    """One connection's life: what the daemon said, and who is about to stop."""
+
+    def __init__(self, client: DockerClient, settings: Settings) -> None:
+        self.client = client
+        self.settings = settings
+        self.containers: list[Container] = []
+        self.inspected: dict[str, tuple[tuple[str, str], dict[str, Any]]] = {}
+        self.leaving: dict[str, float] = {}  # container id -> when its stop is no longer believed
+        self.last: Snapshot | None = None
+
+    async def run(self, follow: bool) -> AsyncIterator[Snapshot]:
+        """Yield snapshots that differ from the one before."""
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        pump = asyncio.create_task(self._pump(queue)) if follow else None
+        try:
+            while True:
+                began = time.monotonic()
+                await self._list()
+                if (snapshot := self._changed()) is not None:
+                    yield snapshot
+                if pump is None:
+                    return
+                # Never spend more than half of the time on listings, however many events come.
+                await asyncio.sleep(min(time.monotonic() - began, 1.0))
+                async for snapshot in self._hear(queue, pump):
+                    yield snapshot
+        finally:
+            if pump is not None:
+                pump.cancel()
+                with suppress(asyncio.CancelledError, *TRANSPORT_ERRORS):
+                    await pump
+
+    async def _pump(self, queue: asyncio.Queue[dict[str, Any] | None]) -> None:
+        try:
+            async for event in self.client.events(_EVENTS):
+                queue.put_nowait(event)
+        finally:
+            queue.put_nowait(None)
+
+    async def _hear(
+        self, queue: asyncio.Queue[dict[str, Any] | None], pump: asyncio.Task[None]
+    ) -> AsyncIterator[Snapshot]:
+        """Wait for events; those that take a container out of rotation count at once, before the next listing."""
+        with suppress(asyncio.TimeoutError):
+            event = await asyncio.wait_for(queue.get(), RELIST_SECONDS)
+            while True:
+                if event is None:
+                    await pump
+                    raise ConnectionResetError("the event stream ended")
+                if self._mark(event) and (snapshot := self._changed()) is not None:
+                    yield snapshot
+                if queue.empty():
+                    return
+                event = queue.get_nowait()
+
+    def _mark(self, event: dict[str, Any]) -> bool:
+        """Note who leaves and who comes back; True when a container has just left."""
+        if event.get("Type") != "container":
+            return False
+        action = str(event.get("Action", ""))
+        actor = event.get("Actor") or {}
+        container_id = str(actor.get("ID", ""))
+        if action in _STARTS:
+            self.leaving.pop(container_id, None)
+            return False
+        known = next((container for container in self.containers if container.id == container_id), None)
+        if known is None or not (action in _ENDS or self._stops(action, actor, known)):
+            return False
+        self.leaving[container_id] = time.monotonic() + known.stop_seconds + _STOP_GRACE
+        self._apply_leaving()
+        return True
+
+    @staticmethod
+    def _stops(action: str, actor: dict[str, Any], known: Container) -> bool:
+        """A kill event is any signal: only those that end the container count."""
+        number = signal_number((actor.get("Attributes") or {}).get("signal", "15"))
+        return action == "kill" and number in (*_KILLING, known.stop_signal)
+
+    def _apply_leaving(self) -> None:
+        now = time.monotonic()
+        self.leaving = {key: until for key, until in self.leaving.items() if until > now}
+        self.containers = [
+            msgspec.structs.replace(container, leaving=container.id in self.leaving) for container in self.containers
+        ]
+
+    async def _list(self) -> None:
+        listed, networks = await asyncio.gather(self.client.containers(), self.client.networks())
+        drivers = read_drivers(networks)
+        await self._inspect(listed)
+        self.containers = [
+            read_container(entry, self.inspected[entry["Id"]][1], drivers)
+            for entry in listed
+            if entry["Id"] in self.inspected
+        ]
+        self._apply_leaving()
+
+    async def _inspect(self, listed: list[dict[str, Any]]) -> None:
+        """Inspect what is new or changed its state; all else is known."""
+        gate = asyncio.Semaphore(INSPECT_AT_ONCE)
+        wanted = {entry["Id"]: (str(entry.get("State")), health_of(entry)) for entry in listed}
+        self.inspected = {key: kept for key, kept in self.inspected.items() if key in wanted}
+
+        async def one(container_id: str) -> None:
+            async with gate:
+                found = await self.client.inspect(container_id)
+            if found is not None:
+                self.inspected[container_id] = (wanted[container_id], found)
+
+        changed = [key for key, state in wanted.items() if self.inspected.get(key, ("",))[0] != state]
+        await asyncio.gather(*(one(container_id) for container_id in changed))
+
+    def _changed(self) -> Snapshot | None:
+        place = find_place(own_id(), self.containers, host_address())
+        snapshot = decide(self.containers, place, self.settings)
+        if snapshot == self.last:
+            return None
+        self.last = snapshot
+        return snapshot
