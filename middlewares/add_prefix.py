@@ -1,0 +1,42 @@
+"""addPrefix: puts a prefix before the path before the request goes to the server.
+
+labels:  edgerouter.http.middlewares.add.addprefix.prefix=/foo
+
+http:
+  middlewares:
+    add:
+      addPrefix:
+        prefix: /foo
+"""
+
+from __future__ import annotations
+
+from edgerouter.config.dynamic import Model
+from edgerouter.contracts.plugins import Middleware, PluginContext
+from edgerouter.http.exchange import Exchange
+from edgerouter.middlewares._path import normal_prefix
+from edgerouter.registry import middleware
+
+
+class Options(Model, frozen=True):
+    """Options of ``addPrefix``."""
+
+    # the prefix; a missing leading slash is added
+    prefix: str = ""
+
+
+@middleware("addPrefix", Options)
+class AddPrefix(Middleware):
+    """``OPTIONS *`` has no path and is left alone."""
+
+    def __init__(self, options: Options, context: PluginContext) -> None:
+        super().__init__()
+        if not options.prefix:
+            raise ValueError("addPrefix: prefix is empty; write the text to put before the path, e.g. prefix: /foo")
+        self._prefix = normal_prefix(options.prefix)
+
+    def on_request(self, exchange: Exchange) -> None:
+        """See ``Middleware.on_request``."""
+        request = exchange.request
+        if request.path != "*":
+            request.path = self._prefix + request.path

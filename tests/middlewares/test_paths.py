@@ -1,0 +1,79 @@
+"""stripPrefix and addPrefix: options and path in, path and X-Forwarded-Prefix out."""
+
+from __future__ import annotations
+
+import pytest
+from steps import ask, make
+
+from edgerouter.errors import BadRequest
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "target", "path", "removed"),
+    [
+        (["/api"], "/api/users", "/users", ["/api"]),
+        (["/api"], "/api", "/", ["/api"]),
+        (["/api"], "/api/", "/", ["/api"]),
+        (["/foo"], "/foobar", "/bar", ["/foo"]),
+        (["/api/"], "/api", "/api", []),
+        (["/api/"], "/api/x", "/x", ["/api/"]),
+        (["/a", "/b"], "/b/c", "/c", ["/b"]),
+        (["/a", "/a/b"], "/a/b/c", "/b/c", ["/a"]),
+        (["/a/b", "/a"], "/a/b/c", "/c", ["/a/b"]),
+        (["/api"], "/other", "/other", []),
+        (["/api"], "/API/x", "/API/x", []),
+        (["/"], "/x", "/x", ["/"]),
+        ([], "/x", "/x", []),
+        (["", " /api "], "/api/x", "/x", ["/api"]),
+        (["api"], "/api/x", "/x", ["api"]),
+        (["/a b"], "/a%20b/c", "/c", ["/a b"]),
+        (["/a%20b"], "/a%20b/c", "/c", ["/a%20b"]),
+        (["/é"], "/%C3%A9/c", "/c", ["/%C3%A9"]),
+        (["/api"], "/api%2Fusers", "/%2Fusers", ["/api"]),
+        (["/api"], "/api/..x/.y", "/..x/.y", ["/api"]),
+        (["/api"], "*", "*", []),
+    ],
+)
+def test_strip_prefix(prefixes: list[str], target: str, path: str, removed: list[str]) -> None:
+    exchange = ask(target=target)
+    assert make("stripPrefix", {"prefixes": prefixes}).on_request(exchange) is None
+    assert exchange.request.path == path
+    assert exchange.request.headers.get_all("X-Forwarded-Prefix") == removed
+
+
+@pytest.mark.parametrize("target", ["/api../x", "/api/../x", "/api//x", "/api./x", "/api/x/..", "/api/."])
+def test_strip_prefix_refuses_what_would_not_be_clean(target: str) -> None:
+    exchange = ask(target=target)
+    with pytest.raises(BadRequest, match="the path would become") as caught:
+        make("stripPrefix", {"prefixes": ["/api"]}).on_request(exchange)
+    assert (caught.value.status, caught.value.cause) == (400, "BAD_REQUEST_PATH")
+    assert exchange.request.path == target
+
+
+def test_strip_prefix_adds_to_what_a_proxy_stripped_before() -> None:
+    exchange = ask(target="/b/c", headers={"X-Forwarded-Prefix": "/a"})
+    make("stripPrefix", {"prefixes": ["/b"]}).on_request(exchange)
+    assert exchange.request.headers.get_all("x-forwarded-prefix") == ["/a", "/b"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "target", "forwarded"),
+    [
+        ("/foo", "/bar?x=1", "/foo/bar?x=1"),
+        ("foo", "/bar", "/foo/bar"),
+        ("/foo", "/", "/foo/"),
+        ("/foo/", "/bar", "/foo//bar"),
+        ("/a b", "/c", "/a%20b/c"),
+        ("/é", "/%20?", "/%C3%A9/%20?"),
+        ("/foo", "*", "*"),
+    ],
+)
+def test_add_prefix(prefix: str, target: str, forwarded: str) -> None:
+    exchange = ask(target=target)
+    assert make("addPrefix", {"prefix": prefix}).on_request(exchange) is None
+    assert exchange.request.target_text() == forwarded
+
+
+def test_add_prefix_needs_one() -> None:
+    with pytest.raises(ValueError, match="prefix is empty; write"):
+        make("addPrefix", {})
