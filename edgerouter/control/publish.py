@@ -38,9 +38,9 @@ class _Progress(msgspec.Struct):
 
 
 class Publisher:
-    """``generation`` is the number of the newest plan, from 1; ``deltas(old, new, generation)`` says what to send."""
+    """``generation`` is the number of the newest plan, from 1; ``deltas(generation, old, new)`` says what to send."""
 
-    def __init__(self, deltas: Callable[[Plan, Plan, int], Iterable[Delta]]) -> None:
+    def __init__(self, deltas: Callable[[int, Plan, Plan], Iterable[Delta]]) -> None:
         self._deltas = deltas
         self._progress: dict[Subscriber, _Progress] = {}
         self._plan: Plan | None = None
@@ -96,7 +96,7 @@ class Publisher:
         old, progress.sent = progress.sent, self._plan
         progress.generation = self.generation
         progress.sent_at = time.monotonic()
-        for delta in self._deltas(old, self._plan, self.generation):
+        for delta in self._deltas(self.generation, old, self._plan):
             worker.send(delta)
 
     def _wake(self) -> None:
