@@ -51,6 +51,13 @@ class BadRequest(DownstreamError):
     """The bytes are no request that may be forwarded; ``cause`` is ``BAD_REQUEST_<WHY>`` (RFC 9112)."""
 
 
+class UnsupportedVersion(BadRequest):
+    """A request line with a version other than HTTP/1.0 and HTTP/1.1 (RFC 9110 section 15.6.6)."""
+
+    status = 505
+    cause = "BAD_REQUEST_VERSION"
+
+
 class HeadTooLarge(DownstreamError):
     """Head longer than the entry point allows, or too many header lines (RFC 6585 section 5)."""
 

@@ -13,6 +13,20 @@ from mypy_extensions import mypyc_attr
 
 _FOLD: Final = bytes(range(65)) + bytes(range(97, 123)) + bytes(range(91, 256))  # ASCII lower case, byte for byte
 
+CODEC_FIELDS: Final = frozenset(
+    [
+        "connection",
+        "content-length",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ]
+)  # framing and routing of one connection: written by codecs from the attributes of messages, never from a field
+
 
 def _lower(name: str) -> bytes:
     return name.encode("latin-1").translate(_FOLD)
@@ -28,6 +42,7 @@ class Line:
         self.value_end = value_end
         self.end = end
         self.cut = False
+        self.shown = False  # read only: the codec writes this field
 
     def value(self) -> str:
         """Return the field value, decoded as latin-1, which loses no byte."""
@@ -46,6 +61,10 @@ class Headers:
     ``raw`` must be whole lines ``Name: value CRLF`` that a codec has checked. ``cuts`` are flattened
     ``start, end`` offsets of lines in ``raw`` that are not part of the message (hop-by-hop fields), ascending.
     Values given to ``set`` and ``add`` must hold no CR, LF or NUL: ``ValueError`` otherwise.
+
+    ``shown_host`` and ``shown_length`` are offsets of a cut Host and Content-Length line in ``raw`` that ``get`` and
+    ``get_all`` show all the same (-1: none); ``items`` and ``write_to`` do not. What is set or added under a name of
+    ``CODEC_FIELDS`` is never written by a codec: set the attributes of the message instead.
     """
 
     def __init__(self, raw: bytes = b"", cuts: list[int] | None = None) -> None:
@@ -55,6 +74,9 @@ class Headers:
         self._index: dict[bytes, list[Line]] | None = None
         self._lines: list[Line] | None = None
         self._edited = False
+        self.shown_host = -1
+        self.shown_length = -1
+        self.guarded = False  # a field of CODEC_FIELDS was set or added
 
     @staticmethod
     def of(items: list[tuple[str, str]]) -> Headers:
@@ -88,7 +110,7 @@ class Headers:
         self._indexed()
         lines = self._lines
         assert lines is not None
-        return [(line.name(), line.value()) for line in lines if not line.cut]
+        return [(line.name(), line.value()) for line in lines if not (line.cut or line.shown)]
 
     # -- editing ------------------------------------------------------------------------------------------------
 
@@ -96,11 +118,14 @@ class Headers:
         """Replace every value of the field by this one; raises ValueError for CR, LF, NUL or an empty name."""
         line = _encode_line(name, value)
         self.remove(name)
+        self._guard(name)
         self._append(line)
 
     def add(self, name: str, value: str) -> None:
         """Append one more value; raises ValueError for CR, LF, NUL or an empty name."""
-        self._append(_encode_line(name, value))
+        line = _encode_line(name, value)
+        self._guard(name)
+        self._append(line)
 
     def remove(self, name: str) -> bool:
         """Drop every value of the field; True if there was one."""
@@ -124,7 +149,9 @@ class Headers:
         """Return an independent copy."""
         out: list[bytes] = []
         self.write_to(out)
-        return Headers(b"".join(out))
+        headers = Headers(b"".join(out))
+        headers.guarded = self.guarded
+        return headers
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -154,10 +181,14 @@ class Headers:
         lines = self._lines
         assert lines is not None
         for line in lines:
-            if not line.cut:
+            if not (line.cut or line.shown):
                 out.append(line.block[line.start : line.end])
 
     # -- the index ----------------------------------------------------------------------------------------------
+
+    def _guard(self, name: str) -> None:
+        if name.lower() in CODEC_FIELDS:
+            self.guarded = True
 
     def _append(self, block: bytes) -> None:
         appended = self._appended
@@ -185,14 +216,17 @@ class Headers:
         index, lines = self._index, self._lines
         assert index is not None and lines is not None
         skip: set[int] = set()
+        shown = [-1, -1]
         if self._cuts is not None and block is self._raw:
             skip = set(self._cuts[::2])
+            shown = [self.shown_host, self.shown_length]
         start = 0
         size = len(block)
         while start < size:
             end = block.index(b"\n", start) + 1
-            if start not in skip:
+            if start not in skip or start in shown:
                 line, name = _split_line(block, start, end)
+                line.shown = start in shown
                 lines.append(line)
                 known = index.get(name)
                 if known is None:

@@ -1,0 +1,371 @@
+"""One pass over the field lines of a head or trailer section: checks every byte, notes the few fields that matter here.
+
+What a noted field means is decided by ``http1_request``, ``http1_response`` and ``http1_body``; all other lines are
+only checked and stay one slice of the buffer. A head that comes in pieces is resumed at the line that was not complete,
+so that a dripping client costs no more than a fast one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64, mypyc_attr
+
+from edgerouter.errors import EdgeError
+from edgerouter.http.headers import Headers
+from edgerouter.wire.http1_base import LOWER, MAX_LENGTH, TOKEN, VALUE, Limits
+
+ORDINARY: Final = 0
+HOST: Final = 1
+CONTENT_LENGTH: Final = 2
+TRANSFER_ENCODING: Final = 3
+CONNECTION: Final = 4
+UPGRADE: Final = 5
+TE: Final = 6
+EXPECT: Final = 7
+HOP: Final = 8  # hop-by-hop whatever it says: always cut
+MANAGED: Final = 9  # the X-Forwarded family: what a proxy says of its client
+
+_KINDS: Final[dict[bytes, int]] = {
+    b"host": HOST,
+    b"content-length": CONTENT_LENGTH,
+    b"transfer-encoding": TRANSFER_ENCODING,
+    b"connection": CONNECTION,
+    b"upgrade": UPGRADE,
+    b"te": TE,
+    b"expect": EXPECT,
+    b"keep-alive": HOP,
+    b"proxy-connection": HOP,
+    b"proxy-authorization": HOP,  # RFC 9110 section 11.7.2: for the first proxy, never for the server
+    b"http2-settings": HOP,  # RFC 9113 section 3.1: h2c upgrades are not forwarded
+    b"x-real-ip": MANAGED,
+    b"x-scheme": MANAGED,
+}
+
+_MASK: Final = 31
+
+
+def _spots() -> bytes:
+    """(length of a name, its first letter) -> 1 where the name may be one of ``_KINDS`` and is worth a look."""
+    table = bytearray(1024)
+    for name in _KINDS:
+        table[(min(len(name), _MASK) << 5) | (name[0] & _MASK)] = 1
+    for length in range(_MASK + 1):
+        table[(length << 5) | (ord("x") & _MASK)] = 1
+    return bytes(table)
+
+
+_SPOTS: Final = _spots()
+
+# Naming these in Connection does not take them out: the message's framing, routing and what this router itself adds
+# would be at the mercy of the sender (RFC 9110 section 7.6.1 asks senders not to; "hop-by-hop header abuse").
+_LASTING: Final = frozenset(
+    [b"host", b"content-length", b"close", b"keep-alive", b"upgrade", b"te", b"transfer-encoding"]
+)
+
+
+def is_managed(name: bytes) -> bool:
+    """True for a lower-case field name of the X-Forwarded family, in either spelling."""
+    name = name.replace(b"_", b"-")
+    return name.startswith(b"x-forwarded-") or name == b"x-real-ip" or name == b"x-scheme"
+
+
+def kind_of(name: bytes) -> int:
+    """The kind of a lower-case field name."""
+    kind = _KINDS.get(name, ORDINARY)
+    if kind == ORDINARY and name[0] == 120 and is_managed(name):
+        return MANAGED
+    return kind
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class FieldScanner:
+    """Scans field lines and keeps what it noted until the next ``_restart``.
+
+    Subclasses say what errors look like: ``refusal`` makes the error of a malformed line, ``overflow`` that of a head
+    beyond the limits.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._max_lines: i64 = limits.max_lines
+        self._all_names = limits.underscores == "keep"
+        self._started = False  # the start line was read
+        self._fields_at: i64 = 0  # where the field lines begin
+        self._at: i64 = 0  # the line to read next
+        self._seen: i64 = 0  # bytes searched in vain
+        self._lines: i64 = 0
+        self._cuts: list[int] | None = None
+        self._host_at: i64 = -1  # the value of Host: from, to; -1 while there was none
+        self._host_end: i64 = -1
+        self._host_line: i64 = -1  # offset of the line within the block of field lines
+        self._length: i64 = -1
+        self._length_line: i64 = -1
+        self._coding: bytes | None = None
+        self._connection: bytes | None = None
+        self._upgrade = b""
+        self._te = b""
+        self._expect = b""
+        self._managed = False
+
+    def _restart(self) -> None:
+        """Forget the last head."""
+        self._started = False
+        self._fields_at = 0
+        self._at = 0
+        self._seen = 0
+        self._lines = 0
+        self._cuts = None
+        self._host_at = -1
+        self._host_line = -1
+        self._length = -1
+        self._length_line = -1
+        self._coding = None
+        self._connection = None
+        self._upgrade = b""
+        self._te = b""
+        self._expect = b""
+        self._managed = False
+
+    def refusal(self, why: str, message: str) -> EdgeError:
+        """The error for bytes that are no valid head; ``why`` is the last part of its cause."""
+        return EdgeError(message, cause=why)
+
+    def overflow(self, message: str) -> EdgeError:
+        """The error for a head beyond the limits."""
+        return EdgeError(message)
+
+    # -- the scan -----------------------------------------------------------------------------------------------
+
+    def _scan_fields(self, data: bytes) -> bool:
+        """Read lines from ``_at`` on; True when the empty line was reached (``_at`` is then behind it)."""
+        token = TOKEN
+        valid = VALUE
+        spots = _SPOTS
+        size: i64 = len(data)
+        at: i64 = self._at
+        lines: i64 = self._lines
+        i: i64 = at
+        colon: i64 = 0
+        length: i64 = 0
+        while True:
+            i = at
+            while i < size and token[data[i]]:
+                i += 1
+            if i >= size or data[i] != 58 or i == at:
+                break
+            colon = i
+            i += 1
+            while i < size and valid[data[i]]:
+                i += 1
+            if i + 1 >= size or data[i] != 13 or data[i + 1] != 10:
+                break
+            length = colon - at
+            if length > 31:
+                length = 31
+            if spots[(length << 5) | (data[at] & 31)]:
+                self._note(data, at, colon, i)
+            lines += 1
+            at = i + 2
+        self._at = at
+        self._lines = lines
+        return self._stopped(data, i)
+
+    def _stopped(self, data: bytes, i: i64) -> bool:
+        """The scan met no complete line: the end of the head, the end of the data, or a fault."""
+        if self._lines > self._max_lines:
+            raise self.overflow(f"more than {self.limits.max_lines} header lines")
+        size: i64 = len(data)
+        if i >= size:
+            return False
+        if i == self._at and data[i] == 13:
+            if i + 1 >= size:
+                return False
+            if data[i + 1] == 10:
+                self._at = i + 2
+                return True
+        self._fault(data, i)
+        return False
+
+    def _fault(self, data: bytes, i: i64) -> None:
+        """Raise the error for the byte at ``i``; a CR at the very end may still become CRLF."""
+        byte = data[i]
+        if byte == 13:
+            if i + 1 < len(data):
+                raise self.refusal("BARE_CR", "a CR without LF in a header line")
+            if b":" in data[self._at : i]:
+                return
+            raise self.refusal("HEADER_NAME", "a header line without a colon")
+        if byte == 10:
+            raise self.refusal("BARE_LF", "a line ends in LF without CR")
+        if b":" in data[self._at : i]:
+            raise self.refusal("HEADER_VALUE", f"byte 0x{byte:02x} in a header value")
+        if i == self._at and (byte == 32 or byte == 9):
+            raise self.refusal("FOLDED_LINE", "a header line begins with white space (obsolete line folding)")
+        if byte == 32 or byte == 9:
+            raise self.refusal("SPACE_BEFORE_COLON", "white space in or behind a header name")
+        if byte == 58:
+            raise self.refusal("HEADER_NAME", "a header line without a name")
+        raise self.refusal("HEADER_NAME", f"byte 0x{byte:02x} in a header name")
+
+    def _wait(self, data: bytes) -> None:
+        """No more can be read of ``data``; remember how far it was looked at."""
+        size: i64 = len(data)
+        if size > self.limits.max_head_bytes:
+            raise self.overflow(f"head longer than {self.limits.max_head_bytes} bytes")
+        self._seen = size
+
+    def _dripping(self, data: bytes) -> bool:
+        """True when the line that was not complete is not complete now either (one search, no rescan)."""
+        seen = self._seen
+        return seen > 0 and seen <= len(data) and data.find(b"\n", seen) < 0
+
+    # -- fields that matter -------------------------------------------------------------------------------------
+
+    def _note(self, data: bytes, at: i64, colon: i64, end: i64) -> None:
+        """Look at a line whose name may be one of those that matter here; ``end`` is where its CRLF is."""
+        name = data[at:colon]
+        if name == b"Host":
+            kind = HOST
+        else:
+            kind = kind_of(name.translate(LOWER))
+            if kind == ORDINARY:
+                return
+        if kind == MANAGED:
+            self._managed = True
+            return
+        start = colon + 1
+        while start < end and (data[start] == 32 or data[start] == 9):
+            start += 1
+        stop = end
+        while stop > start and (data[stop - 1] == 32 or data[stop - 1] == 9):
+            stop -= 1
+        if kind == HOST:
+            self._note_host(at, start, stop, end + 2)
+        else:
+            self._note_value(kind, data[start:stop], at, end + 2)
+
+    def _note_host(self, at: i64, start: i64, stop: i64, end: i64) -> None:
+        if self._host_at >= 0:
+            raise self.refusal("HOST_TWICE", "several Host lines")
+        self._host_at = start
+        self._host_end = stop
+        self._host_line = at - self._fields_at
+        self._cut(at, end)
+
+    def _note_value(self, kind: int, value: bytes, at: i64, end: i64) -> None:
+        if kind == CONNECTION:
+            known = self._connection
+            self._connection = value if known is None else known + b"," + value
+        elif kind == CONTENT_LENGTH:
+            self._note_length(value, at)
+        elif kind == TRANSFER_ENCODING:
+            if self._coding is not None:
+                raise self.refusal("TRANSFER_ENCODING", "several Transfer-Encoding lines")
+            self._coding = value
+        elif kind == UPGRADE:
+            self._upgrade = self._upgrade + b"," + value if self._upgrade else value
+        elif kind == TE:
+            self._te = self._te + b"," + value if self._te else value
+        elif kind == EXPECT:
+            self._expect = self._expect + b"," + value if self._expect else value
+        self._cut(at, end)
+
+    def _note_length(self, value: bytes, at: i64) -> None:
+        if self._length >= 0:
+            raise self.refusal("LENGTH_TWICE", "several Content-Length lines")
+        size = len(value)
+        if size == 0 or size > 18:
+            raise self.refusal("LENGTH", "Content-Length is empty or beyond all bounds")
+        length: i64 = 0
+        for i in range(size):
+            digit = value[i] - 48
+            if digit < 0 or digit > 9:
+                raise self.refusal("LENGTH", "Content-Length is not a plain decimal number")
+            length = length * 10 + digit
+        if length > MAX_LENGTH:
+            raise self.refusal("LENGTH", "Content-Length is beyond all bounds")
+        self._length = length
+        self._length_line = at - self._fields_at
+
+    def _cut(self, at: i64, end: i64) -> None:
+        base = self._fields_at
+        cuts = self._cuts
+        if cuts is None:
+            self._cuts = [at - base, end - base]
+        else:
+            cuts.append(at - base)
+            cuts.append(end - base)
+
+    # -- the result ---------------------------------------------------------------------------------------------
+
+    def _headers(self, data: bytes) -> Headers:
+        """The end-to-end fields of the head that was just read."""
+        raw = data[self._fields_at : self._at - 2]
+        cuts = self._cuts
+        connection = self._connection
+        if connection is not None and not _plain_connection(connection):
+            cuts = self._named_cuts(raw, connection, cuts)
+        if not self._all_names and b"_" in raw:
+            cuts = self._underscore_cuts(raw, cuts)
+        headers = Headers(raw, cuts)
+        headers.shown_host = self._host_line
+        headers.shown_length = self._length_line
+        return headers
+
+    def _named_cuts(self, raw: bytes, connection: bytes, cuts: list[int] | None) -> list[int] | None:
+        """Take out the fields that Connection names."""
+        names: set[bytes] = set()
+        for token in connection.split(b","):
+            name = token.strip(b" \t").translate(LOWER)
+            if name and name not in _LASTING and not is_managed(name):
+                names.add(name)
+        return _cut_lines(raw, names, cuts) if names else cuts
+
+    def _underscore_cuts(self, raw: bytes, cuts: list[int] | None) -> list[int] | None:
+        """Take out fields whose name has ``_``, or refuse them."""
+        names: set[bytes] = set()
+        for line in raw.split(b"\r\n"):
+            name = line.partition(b":")[0]
+            if b"_" in name:
+                names.add(name.translate(LOWER))
+        if names and self.limits.underscores == "reject":
+            raise self.refusal("UNDERSCORE", "a header name holds an underscore")
+        return _cut_lines(raw, names, cuts) if names else cuts
+
+    def _keeps_alive(self, version: int) -> bool:
+        connection = self._connection
+        if connection is None:
+            return version >= 11
+        if connection == b"keep-alive":
+            return True
+        tokens = [token.strip(b" \t") for token in connection.translate(LOWER).split(b",")]
+        if b"close" in tokens:
+            return False
+        return version >= 11 or b"keep-alive" in tokens
+
+    def _names_upgrade(self) -> bool:
+        connection = self._connection
+        if connection is None:
+            return False
+        return b"upgrade" in [token.strip(b" \t") for token in connection.translate(LOWER).split(b",")]
+
+
+def _plain_connection(value: bytes) -> bool:
+    return value == b"keep-alive" or value == b"close" or value == b"Upgrade" or value == b"Keep-Alive"
+
+
+def _cut_lines(raw: bytes, names: set[bytes], cuts: list[int] | None) -> list[int]:
+    """Add the lines with these lower-case names to the spans; each span stays one line, in order."""
+    spans = {} if cuts is None else {cuts[i]: cuts[i + 1] for i in range(0, len(cuts), 2)}
+    start = 0
+    while start < len(raw):
+        end = raw.index(b"\n", start) + 1
+        if raw[start : raw.index(b":", start)].translate(LOWER) in names:
+            spans[start] = end
+        start = end
+    merged: list[int] = []
+    for start in sorted(spans):
+        merged.append(start)
+        merged.append(spans[start])
+    return merged

@@ -1,0 +1,308 @@
+"""Request heads: bytes -> ``Request`` (RFC 9112 sections 2, 3, 6). Ambiguity is refused, each with its own cause."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from edgerouter.errors import BadRequest, EdgeError, HeadTooLarge, NotImplementedMethod, UnsupportedVersion
+from edgerouter.http.body import Body
+from edgerouter.http.headers import Headers
+from edgerouter.http.message import Request
+from edgerouter.wire.http1_base import CHUNKED, LENGTH, LOWER, NONE, TOKEN, Limits
+from edgerouter.wire.http1_fields import FieldScanner
+from edgerouter.wire.http1_target import QUESTION, SLASH, SPECIAL, TARGET, host_of, normalize_path, split_absolute
+
+MAX_EMPTY_LINES: Final = 8  # RFC 9112 section 2.2 asks for at least one
+
+_METHODS: Final[dict[bytes, str]] = {
+    name.encode(): name
+    for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND", "REPORT")
+}
+_CODINGS: Final = frozenset([b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"chunked"])
+
+
+class RequestParser(FieldScanner):
+    """Parses one head after the other of one connection; ``scheme`` is what every request of it gets.
+
+    After a Request: ``consumed`` bytes of the data were the head, ``framing`` and ``length`` say how its body is
+    framed, ``keep_alive`` whether the client wants the connection to go on. After an error the connection must close.
+    """
+
+    def __init__(self, limits: Limits, scheme: str = "http") -> None:
+        super().__init__(limits)
+        self.scheme = scheme
+        self.consumed = 0
+        self.framing = NONE
+        self.length = 0
+        self.keep_alive = True
+        self._method = ""
+        self._target = b""
+        self._path_end: i64 = 0  # where the path ends in the data, and the target does
+        self._target_at: i64 = 0
+        self._target_end: i64 = 0
+        self._plain = True  # the path needs no normalisation
+        self._version = 11
+        self._last_authority = b""  # clients repeat themselves: what the last Host was, and what was made of it
+        self._last_text = ""
+        self._last_host = ""
+
+    def refusal(self, why: str, message: str) -> EdgeError:
+        """400 with cause ``BAD_REQUEST_<why>``."""
+        return BadRequest(message, cause=f"BAD_REQUEST_{why}")
+
+    def overflow(self, message: str) -> EdgeError:
+        """431."""
+        return HeadTooLarge(message)
+
+    def parse(self, data: bytes) -> Request | None:
+        """``data`` is everything received and not consumed, from the start of a head; None: more is needed.
+
+        Raises BadRequest, HeadTooLarge or NotImplementedMethod. Bytes behind the head are not looked at.
+        """
+        if self._dripping(data) or not (self._started or self._start(data)) or not self._scan_fields(data):
+            self._wait(data)
+            return None
+        if self._at > self.limits.max_head_bytes:
+            raise self.overflow(f"head longer than {self.limits.max_head_bytes} bytes")
+        request = self._finish(data)
+        self.consumed = self._at
+        self._restart()
+        return request
+
+    # -- the request line ---------------------------------------------------------------------------------------
+
+    def _start(self, data: bytes) -> bool:
+        """Read the request line; False when it is not complete."""
+        size: i64 = len(data)
+        at: i64 = 0
+        while at < size and data[at] == 13:  # empty lines before the head
+            if at + 1 >= size:
+                return False
+            if data[at + 1] != 10:
+                raise self.refusal("BARE_CR", "a CR without LF before the request line")
+            at += 2
+            if at > 2 * MAX_EMPTY_LINES:
+                raise self.refusal("EMPTY_LINES", "too many empty lines before the request line")
+        i: i64 = at
+        token = TOKEN
+        while i < size and token[data[i]]:
+            i += 1
+        if i >= size:
+            return False
+        if data[i] != 32 or i == at:
+            raise self._bad_method(data, at, i)
+        name = data[at:i]
+        method = _METHODS.get(name)
+        self._method = name.decode("latin-1") if method is None else method
+        self._target_at = i + 1
+        end = self._scan_target(data, i + 1)
+        return end > 0 and self._read_version(data, end)
+
+    def _bad_method(self, data: bytes, at: i64, i: i64) -> EdgeError:
+        byte = data[i]
+        if byte == 10:
+            return self.refusal("BARE_LF", "a line ends in LF without CR")
+        if byte == 22 and i == at:
+            return self.refusal("TLS", "a TLS handshake was sent to a port without TLS")
+        if byte == 13:
+            return self.refusal("REQUEST_LINE", "the request line has no target")
+        return self.refusal("METHOD", f"byte 0x{byte:02x} in the method")
+
+    def _scan_target(self, data: bytes, start: i64) -> i64:
+        """Find the end of the target and of its path; 0 when it is not there yet."""
+        table = TARGET
+        size: i64 = len(data)
+        i: i64 = start
+        plain = True
+        kind: i64 = 0
+        while i < size:
+            kind = table[data[i]]
+            if kind != 1:
+                if kind == SLASH:
+                    if i + 1 < size and (data[i + 1] == 47 or data[i + 1] == 46):
+                        plain = False
+                elif kind == SPECIAL:
+                    plain = False
+                else:
+                    break
+            i += 1
+        self._plain = plain
+        self._path_end = i
+        if kind == QUESTION:
+            while i < size and table[data[i]]:
+                i += 1
+        self._target_end = i
+        if i >= size:
+            return 0
+        if data[i] != 32 or i == start:
+            raise self._bad_target(data, start, i)
+        return i
+
+    def _bad_target(self, data: bytes, start: i64, i: i64) -> EdgeError:
+        byte = data[i]
+        if byte == 10:
+            return self.refusal("BARE_LF", "a line ends in LF without CR")
+        if byte == 13:
+            return self.refusal("VERSION", "a request line without version (HTTP/0.9)")
+        if byte == 35:
+            return self.refusal("FRAGMENT", "a fragment (#) in the request target")
+        if i == start:
+            return self.refusal("REQUEST_LINE", "more than one space, or a control byte, behind the method")
+        return self.refusal("TARGET", f"byte 0x{byte:02x} in the request target")
+
+    def _read_version(self, data: bytes, end: i64) -> bool:
+        """``end`` is the space behind the target."""
+        version = data[end + 1 : end + 11]
+        if version == b"HTTP/1.1\r\n":
+            self._version = 11
+        elif version == b"HTTP/1.0\r\n":
+            self._version = 10
+        elif b"HTTP/1.1\r\n".startswith(version) or b"HTTP/1.0\r\n".startswith(version):
+            return False
+        else:
+            raise self._bad_version(version)
+        self._started = True
+        self._fields_at = end + 11
+        self._at = end + 11
+        return True
+
+    def _bad_version(self, version: bytes) -> EdgeError:
+        if version[:5] == b"HTTP/" and version[5:6].isdigit():
+            if version[6:7] != b"." or version[7:8] not in (b"", b"0", b"1") or version[5:6] != b"1":
+                return UnsupportedVersion("only HTTP/1.0 and HTTP/1.1 are spoken here")
+            if version[8:9] == b"\n":
+                return self.refusal("BARE_LF", "a line ends in LF without CR")
+        return self.refusal("REQUEST_LINE", "the request line does not end in HTTP/1.1 and CRLF")
+
+    # -- the whole ----------------------------------------------------------------------------------------------
+
+    def _finish(self, data: bytes) -> Request:
+        """The head is complete: judge framing, target and host."""
+        version = self._version
+        self._judge_framing(version)
+        self.keep_alive = self._keeps_alive(version)
+        request = Request(self._method, data[self._target_at : self._target_end], "", Headers(), version)
+        request.scheme = self.scheme
+        self._give_target(request, data)
+        request.headers = self._headers(data)
+        request.managed = self._managed
+        if self._expect:
+            self._give_expect(request)
+        if self._te:
+            request.te_trailers = b"trailers" in _tokens(self._te)
+        if self._upgrade and version == 11 and self._names_upgrade():
+            request.upgrade = _upgrade_token(self._upgrade)
+        if self.framing != NONE:
+            request.body = Body(self.length)
+        return request
+
+    def _judge_framing(self, version: int) -> None:
+        """RFC 9112 section 6.3, with nothing left to guess."""
+        coding = self._coding
+        if coding is None:
+            length = self._length
+            self.framing = LENGTH if length > 0 else NONE
+            self.length = length if length > 0 else 0
+            return
+        if self._length >= 0:
+            raise self.refusal("LENGTH_AND_CODING", "both Content-Length and Transfer-Encoding")
+        if version < 11:
+            raise self.refusal("CODING_IN_1_0", "Transfer-Encoding in an HTTP/1.0 request")
+        if coding != b"chunked" and coding.translate(LOWER) != b"chunked":
+            codings = _tokens(coding)
+            if codings[-1] == b"chunked" and codings.count(b"chunked") == 1 and _CODINGS.issuperset(codings):
+                raise NotImplementedMethod("a transfer coding besides chunked", cause="NOT_IMPLEMENTED_CODING")
+            raise self.refusal("TRANSFER_ENCODING", "Transfer-Encoding is not exactly 'chunked'")
+        self.framing = CHUNKED
+        self.length = -1
+
+    def _give_target(self, request: Request, data: bytes) -> None:
+        """Set path, query, authority and host."""
+        method = request.method
+        if method == "CONNECT":
+            raise NotImplementedMethod("CONNECT", cause="NOT_IMPLEMENTED_CONNECT")
+        authority: bytes | None = None
+        if self._host_at >= 0:
+            authority = data[self._host_at : self._host_end]
+        elif self._version >= 11:
+            raise self.refusal("NO_HOST", "an HTTP/1.1 request without Host")
+        if data[self._target_at] != 47:
+            if authority is not None:
+                self._give_host(request, authority)  # checked, though the target's authority replaces it
+            self._host_line = -1
+            self._other_target(request)
+            return
+        if authority is not None:
+            self._give_host(request, authority)
+        path = data[self._target_at : self._path_end]
+        if self._plain:
+            request.path = path.decode("latin-1")
+        else:
+            request.path = self._normalized(path)
+        if self._path_end < self._target_end:
+            request.has_query = True
+            request.query = data[self._path_end + 1 : self._target_end].decode("latin-1")
+
+    def _other_target(self, request: Request) -> None:
+        """Asterisk form and absolute form (RFC 9112 sections 3.2.2 and 3.2.4)."""
+        target = request.target
+        if target == b"*":
+            if request.method != "OPTIONS":
+                raise self.refusal("ASTERISK", "the target * in a request other than OPTIONS")
+            request.path = "*"
+            return
+        try:
+            authority, rest = split_absolute(target)
+        except ValueError as error:
+            raise self.refusal("TARGET", str(error)) from error
+        self._give_host(request, authority)
+        path, mark, query = rest.partition(b"?")
+        request.path = self._normalized(path)
+        request.has_query = bool(mark)
+        request.query = query.decode("latin-1")
+        if request.method == "OPTIONS" and rest == b"/" and target[-1:] != b"/":
+            request.path = "*"
+
+    def _normalized(self, path: bytes) -> str:
+        try:
+            return normalize_path(path, self.limits.sanitize_path)
+        except ValueError as error:
+            raise self.refusal("ESCAPE", str(error)) from error
+
+    def _give_host(self, request: Request, authority: bytes) -> None:
+        if authority != self._last_authority:
+            try:
+                self._last_host = host_of(authority)
+            except ValueError as error:
+                raise self.refusal("HOST", str(error)) from error
+            self._last_authority = authority
+            self._last_text = authority.decode("latin-1")
+        request.authority = self._last_text
+        request.host = self._last_host
+
+    def _give_expect(self, request: Request) -> None:
+        """RFC 9110 section 10.1.1; a 1.0 client's expectation is ignored."""
+        if self._version < 11:
+            return
+        if self._expect.translate(LOWER) != b"100-continue":
+            raise NotImplementedMethod("an expectation besides 100-continue", cause="NOT_IMPLEMENTED_EXPECTATION")
+        request.expect_continue = True
+
+
+def _tokens(value: bytes) -> list[bytes]:
+    return [token.strip(b" \t") for token in value.translate(LOWER).split(b",")]
+
+
+def _upgrade_token(value: bytes) -> str:
+    """The first protocol that can be tunnelled: h2c and TLS would change what the router itself speaks."""
+    for token in _tokens(value):
+        name = token.partition(b"/")[0]
+        if name in (b"h2c", b"h2", b"http", b"tls", b""):
+            continue
+        for c in token:
+            if not TOKEN[c] and c != 47:
+                return ""
+        return token.decode("latin-1")
+    return ""
