@@ -1,5 +1,5 @@
-"""What an entry point's static configuration changes or refuses in a request: query semicolons, headers whose names have
-underscores, encoded characters (Traefik's ``encodeQuerySemicolons``, ``underscoreHeadersStrategy``,
+"""What an entry point's static configuration changes or refuses in a request: semicolons in queries, underscores in
+header names, encoded characters (Traefik's ``encodeQuerySemicolons``, ``underscoreHeadersStrategy``,
 ``encodedCharacters``)."""
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ class Flow(Session):
         self._server: Server | None = None
         self._upstream: Upstream | None = None
         self._tried: list[Server] | None = None
+        self._other: Server | None = None
         self._fresh = False
         self._appended_peer = False
         self._responding = False
@@ -249,16 +250,12 @@ class Flow(Session):
             self._send(upstream)
 
     def _pick(self, leaf: Service) -> Server | None:
-        """Let the balancer pick; after a failure, a server that was not tried yet if there is one."""
-        server = leaf.choose(self.exchange)
-        tried = self._tried
-        if tried is None or server is None:
+        """Let the balancer pick, unless a second try has found its server already."""
+        server = self._other
+        if server is not None:
+            self._other = None
             return server
-        for _ in range(16):
-            if server is None or server not in tried:
-                return server
-            server = leaf.choose(self.exchange)
-        return server
+        return leaf.choose(self.exchange)
 
     def _send(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -317,7 +314,7 @@ class Flow(Session):
         return False
 
     def _has_other_server(self) -> bool:
-        """True when the balancer knows a server that this exchange has not tried."""
+        """True when the balancer knows a server that this exchange has not tried; it is then the next one."""
         leaf, tried = self._leaf, self._tried
         if leaf is None or tried is None:
             return False
@@ -326,6 +323,7 @@ class Flow(Session):
             if server is None:
                 return False
             if server not in tried:
+                self._other = server
                 return True
         return False
 
