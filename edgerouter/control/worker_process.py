@@ -39,6 +39,7 @@ class WorkerProcess:
         self.heard = self.started
         self.applied = 0
         self.beat = messages.Heartbeat()
+        self.longest_stall = 0.0
         self.killed_for = ""
         self.pid = 0
         self.status = 0
@@ -86,6 +87,7 @@ class WorkerProcess:
         self.heard = time.monotonic()
         if isinstance(message, messages.Heartbeat):
             self.beat = message
+            self.longest_stall = max(self.longest_stall, message.stall)
         self._on_message(self, message)
 
     def _channel_closed(self, why: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from edgerouter.contracts import messages
 from edgerouter.control.publish import Publisher
+from edgerouter.control.view import WorkerView
 from edgerouter.control.worker_process import GONE, LOADING, SERVING, STARTING, WorkerProcess
 
 HEARTBEAT: Final = 0.5  # seconds between signs of life
@@ -59,6 +60,7 @@ class Workers:
         self.slots = [Slot(number) for number in range(count)]
         self.failed: asyncio.Future[str] = loop.create_future()
         self.restarts = 0
+        self.complete = asyncio.Event()  # set once every slot has served
         self._publisher = publisher
         self._launch = launch
         self._retire = retire
@@ -97,6 +99,14 @@ class Workers:
         for process in self.alive():
             process.draining = True
 
+    def views(self) -> tuple[WorkerView, ...]:
+        """Every slot as API and dashboard show it."""
+        return tuple(_view(slot) for slot in self.slots)
+
+    def pids(self) -> set[int]:
+        """Processes that are waited for by their own account."""
+        return {s.process.pid for s in self.slots if s.process is not None}
+
     # -- a life -----------------------------------------------------------------------------------------------------
 
     def _begin(self, slot: Slot) -> None:
@@ -133,6 +143,8 @@ class Workers:
     def _began_to_serve(self, process: WorkerProcess) -> None:
         process.state = SERVING
         self._served = True
+        if all(other.serving for other in self.slots):
+            self.complete.set()
         slot = self.slots[process.slot]
         took = time.monotonic() - process.started
         level = logging.INFO if slot.lives > 1 else logging.DEBUG
@@ -214,3 +226,22 @@ class Workers:
                 process.kill(f"no sign of life for {silent:.1f} s")
                 if not self._ending:
                     self._hand_over(self.slots[process.slot])
+
+
+def _view(slot: Slot) -> WorkerView:
+    process = slot.process
+    if process is None:
+        return WorkerView(slot=slot.number)
+    draining = process.draining and process.state != GONE
+    state = "draining" if draining else process.state if process.state in (SERVING, GONE) else "starting"
+    return WorkerView(
+        slot=slot.number,
+        pid=process.pid,
+        state=state,
+        generation=process.applied,
+        started=time.time() - (time.monotonic() - process.started),
+        restarts=slot.lives - 1,
+        in_flight=process.beat.in_flight,
+        connections=process.beat.connections,
+        longest_stall=process.longest_stall,
+    )
