@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from signal import SIGTERM, Signals
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,6 @@ import msgspec
 _EXITED: Final = re.compile(r"\((\d+)\)")
 _HEALTH: Final = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
 SECONDS_TO_STOP: Final = 10.0  # the daemon's default between the stop signal and SIGKILL
-_STOP_SIGNALS: Final = {"SIGHUP": "1", "SIGINT": "2", "SIGQUIT": "3", "SIGUSR1": "10", "SIGUSR2": "12", "SIGTERM": "15"}
 _SIGRTMIN: Final = 34
 
 
@@ -90,7 +90,7 @@ def signal_number(text: object) -> str:
     name = name if name.startswith("SIG") else f"SIG{name}"
     if name.startswith("SIGRTMIN+"):
         return str(_SIGRTMIN + int(name.removeprefix("SIGRTMIN+") or 0))
-    return _STOP_SIGNALS.get(name, "15")
+    return str(int(Signals.__members__.get(name, SIGTERM)))
 
 
 def _exposed(listed: Mapping[str, Any], inspected: Mapping[str, Any]) -> tuple[int, ...]:
