@@ -1,0 +1,132 @@
+"""Routers of a Plan -> Route objects with their middlewares. What did not change stays the same object.
+
+A middleware has one instance a router, kept while its own entry, the router's name and the router's service stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from edgerouter.config.types import decode_hook
+from edgerouter.contracts.plan import MiddlewareEntry, RouterEntry
+from edgerouter.contracts.plugins import Middleware, Route, Service
+from edgerouter.registry import Plugin
+from edgerouter.rules.compile import Rule, RuleError, compile_rule
+
+# (middleware's name, router's name, router's service, slot) -> PluginContext
+ContextMaker = Callable[[str, str, str, int], Any]
+
+
+class Steps:
+    """Makes middlewares by their kind."""
+
+    def __init__(self, plugins: dict[str, Plugin], context: ContextMaker) -> None:
+        self._plugins = plugins
+        self._context = context
+
+    def make(self, entry: MiddlewareEntry, router: str, service: str, slot: int) -> Middleware:
+        """Raises ValueError that names the middleware."""
+        plugin = self._plugins.get(entry.kind)
+        if plugin is None or plugin.options is None:
+            raise ValueError(f"middleware {entry.name!r}: there is no kind {entry.kind!r}")
+        try:
+            options = msgspec.convert(entry.options, plugin.options, dec_hook=decode_hook)
+            step: Middleware = plugin.cls(options, self._context(entry.name, router, service, slot))
+        except Exception as error:  # a plugin may be anybody's; its router is refused, the others live
+            raise ValueError(f"middleware {entry.name!r}: {error}") from error
+        return step
+
+
+class Made:
+    """A route and what it was made of."""
+
+    def __init__(self, entry: RouterEntry, parts: tuple[MiddlewareEntry | None, ...], rule: Rule | None) -> None:
+        self.entry = entry
+        self.parts = parts
+        self.rule = rule
+        self.route = Route(entry.name, entry.rule, entry.priority, None, [])
+        self.broken = ""
+
+
+class Routes:
+    """``made`` is by router's name; ``make`` renews it, ``bind`` lets the routes meet their services."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self.made: dict[str, Made] = {}
+        self._next: dict[str, Made] = {}
+
+    def make(self, entries: dict[str, RouterEntry], middlewares: dict[str, MiddlewareEntry]) -> Iterator[None]:
+        """Make the routes of a Plan, one a step."""
+        self._next = {}
+        for name, entry in entries.items():
+            parts = tuple(middlewares.get(step) for step in entry.middlewares)
+            known = self.made.get(name)
+            if known is not None and known.entry is entry and _same(known.parts, parts):
+                self._next[name] = known
+            else:
+                self._next[name] = self._make(entry, parts, known)
+            yield
+
+    def planned(self) -> dict[str, Made]:
+        """What ``bind`` will make current."""
+        return self._next
+
+    def bind(self, services: dict[str, Service]) -> None:
+        """Give every route its service as it is now: one pass, so that no loop turn sees half of it."""
+        self.made = self._next
+        for made in self.made.values():
+            service = services.get(made.entry.service)
+            made.route.service = service
+            if service is None:
+                refused = f"service {made.entry.service!r} does not exist"
+            else:
+                refused = service.refused
+            made.route.refused = "" if made.entry.asleep else made.entry.refused or made.broken or refused
+
+    def _make(self, entry: RouterEntry, parts: tuple[MiddlewareEntry | None, ...], known: Made | None) -> Made:
+        made = Made(entry, parts, _rule(entry, known))
+        route = made.route
+        route.key, route.access_log, route.metrics = entry.key, entry.access_log, entry.metrics
+        route.asleep = entry.asleep
+        if made.rule is not None:
+            route.predicate = made.rule.predicate
+        if not entry.refused:
+            try:
+                route.steps = self._instances(entry, parts, known)
+            except ValueError as error:
+                made.broken = str(error)
+        return made
+
+    def _instances(
+        self, entry: RouterEntry, parts: tuple[MiddlewareEntry | None, ...], known: Made | None
+    ) -> list[Middleware]:
+        """The middlewares, those from before where nothing about them changed. An instance's slot is its own as long
+        as it lives, so it stays only at its old place."""
+        keep = known is not None and not known.broken and known.entry.service == entry.service
+        steps: list[Middleware] = []
+        for place, part in enumerate(parts):
+            if part is None:
+                raise ValueError(f"middleware {entry.middlewares[place]!r} does not exist")
+            old = known.route.steps if known is not None and keep else []
+            if known is not None and place < len(old) and known.parts[place] is part:
+                steps.append(old[place])
+            else:
+                steps.append(self._steps.make(part, entry.name, entry.service, place))
+        return steps
+
+
+def _same(one: tuple[MiddlewareEntry | None, ...], other: tuple[MiddlewareEntry | None, ...]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+
+
+def _rule(entry: RouterEntry, known: Made | None) -> Rule | None:
+    if known is not None and known.entry.rule == entry.rule and known.entry.rule_syntax == entry.rule_syntax:
+        return known.rule
+    try:
+        return compile_rule(entry.rule, entry.rule_syntax)
+    except RuleError:  # the control process has refused it already; a rule that cannot be read reserves nothing
+        return None

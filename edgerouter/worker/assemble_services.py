@@ -1,0 +1,148 @@
+"""Services of a Plan -> service objects with their servers. A server lives as long as its service names its address,
+so its connections do; a service that changed takes over the running state of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from edgerouter.config.types import decode_hook
+from edgerouter.contracts.plan import MiddlewareEntry, ServerEntry, ServiceEntry
+from edgerouter.contracts.plugins import Middleware, Server, Service
+from edgerouter.net.pool import Pool
+from edgerouter.registry import Plugin
+from edgerouter.worker.assemble_transports import transport_name
+
+# (service's name, names of its middlewares) -> their instances; raises what a constructor raises
+StepMaker = Callable[[str, tuple[str, ...]], list[Middleware]]
+ServerKey = tuple[str, str, str, int]
+
+
+class BrokenService(Service):
+    """Stands where a service could not be made: nothing can be chosen, and ``refused`` says why."""
+
+    def __init__(self, name: str, refused: str) -> None:
+        super().__init__(name)
+        self.refused = refused
+
+
+def make_server(url: str) -> Server:
+    """A server by its address. Raises ValueError for one that is none."""
+    if url.startswith("unix:"):
+        return Server(url, "unix", url[5:].removeprefix("//"), 0)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not a server's address: write http://host:port")
+    server = Server(url, parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+    server.base_path = parts.path.rstrip("/")
+    return server
+
+
+class Services:
+    """``current`` is what routers and other services find; ``make`` and ``swap`` renew it."""
+
+    def __init__(self, plugins: dict[str, Plugin], context: Callable[[str], Any], steps: StepMaker) -> None:
+        self._plugins = plugins
+        self._context = context
+        self._steps = steps
+        self.current: dict[str, Service] = {}
+        self._next: dict[str, Service] = {}
+        self._entries: dict[str, tuple[ServiceEntry, tuple[MiddlewareEntry | None, ...]]] = {}
+        self._servers: dict[ServerKey, Server] = {}
+        self._used: set[ServerKey] = set()
+
+    def find(self, name: str) -> Service | None:
+        """A service by its qualified name, as it is now."""
+        return self.current.get(name)
+
+    def make(
+        self,
+        entries: dict[str, ServiceEntry],
+        middlewares: dict[str, MiddlewareEntry],
+        changed_transports: set[str],
+        faults: dict[str, str],
+    ) -> Iterator[None]:
+        """Make the services of a Plan, one a step; unchanged ones are the same objects as before."""
+        self._next, old, self._used = {}, self._entries, set()
+        self._entries = {}
+        for name, entry in entries.items():
+            transport = transport_name(entry.options)
+            steps = tuple(middlewares.get(step) for step in entry.middlewares) if entry.middlewares else ()
+            known = old.get(name)
+            if known is not None and known[0] is entry and known[1] == steps and transport not in changed_transports:
+                self._next[name] = self.current[name]
+                self._used.update(_keys(entry, transport))
+            else:
+                self._next[name] = self._make(entry, transport, faults.get(transport, ""), changed_transports)
+            self._entries[name] = (entry, steps)
+            yield
+
+    def swap(self) -> dict[str, Service]:
+        """Let the made services be the current ones, and close the connections of servers that are gone."""
+        self.current = self._next
+        for key in [key for key in self._servers if key not in self._used]:
+            close(self._servers.pop(key))
+        return self.current
+
+    def _make(self, entry: ServiceEntry, transport: str, fault: str, changed_transports: set[str]) -> Service:
+        try:
+            service = self._new(entry, transport, changed_transports)
+        except (msgspec.ValidationError, ValueError) as error:
+            service = BrokenService(entry.name, f"service {entry.name!r}: {error}")
+        service.key = entry.key
+        service.refused = entry.refused or service.refused or fault
+        previous = self.current.get(entry.name)
+        if previous is not None:
+            service.inherit(previous)
+            service.refresh()
+        return service
+
+    def _new(self, entry: ServiceEntry, transport: str, changed_transports: set[str]) -> Service:
+        plugin = self._plugins.get(entry.kind)
+        if plugin is None or plugin.options is None:
+            raise ValueError(f"there is no service kind {entry.kind!r}")
+        options = msgspec.convert(entry.options, plugin.options, dec_hook=decode_hook)
+        servers = [
+            self._server(key, server, transport in changed_transports)
+            for key, server in zip(_keys(entry, transport), entry.servers, strict=True)
+        ]
+        service: Service = plugin.cls(options, self._context(entry.name), servers)
+        if entry.middlewares and not entry.refused:
+            service.steps = self._steps(entry.name, entry.middlewares)
+        return service
+
+    def _server(self, key: ServerKey, entry: ServerEntry, anew: bool) -> Server:
+        """The server that is there already, unless the way to it changed."""
+        server = self._servers.get(key)
+        if server is None or (anew and server.pool is not None):
+            if server is not None:
+                close(server)
+            server = make_server(entry.url)
+            server.transport = key[1]
+            self._servers[key] = server
+        self._used.add(key)
+        server.weight, server.up, server.fenced = entry.weight, entry.up, entry.fenced
+        server.preserve_path = entry.preserve_path
+        return server
+
+
+def _keys(entry: ServiceEntry, transport: str) -> list[ServerKey]:
+    """One key a server: weight and health belong to the service's server, so no two services share one. The same
+    address twice in one service counts twice."""
+    seen: dict[str, int] = {}
+    keys = []
+    for server in entry.servers:
+        count = seen.get(server.url, 0)
+        seen[server.url] = count + 1
+        keys.append((entry.name, transport, server.url, count))
+    return keys
+
+
+def close(server: Server) -> None:
+    """No new exchange will choose this server: let go of its idle connections."""
+    pool = server.pool
+    if isinstance(pool, Pool):
+        pool.close()

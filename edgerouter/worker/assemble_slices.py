@@ -1,0 +1,19 @@
+"""Long work in short slices: a loop turn gives at most a millisecond to it. Nothing about what the work is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Final
+
+SLICE: Final = 0.001  # seconds of one loop turn
+
+
+async def sliced(steps: Iterable[object], seconds: float = SLICE) -> None:
+    """Run an iterator to its end; after each slice all other work of the loop has its turn."""
+    until = time.perf_counter() + seconds
+    for _ in steps:
+        if time.perf_counter() >= until:
+            await asyncio.sleep(0)
+            until = time.perf_counter() + seconds

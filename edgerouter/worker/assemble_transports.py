@@ -1,0 +1,101 @@
+"""How servers are reached: a Plan's transports -> the settings that the engine's pools take. No connection lives here.
+
+Reading certificate authorities takes tens of milliseconds, so it is done in a thread, and only for transports by which
+some server is reached over TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from typing import Any, Final
+
+import msgspec
+
+from edgerouter.config.dynamic import ServersTransport
+from edgerouter.config.types import decode_hook
+from edgerouter.contracts.plan import ServiceEntry, TransportEntry
+from edgerouter.net.pool import TransportSettings
+
+DEFAULT: Final = "default@internal"
+
+
+def transport_name(options: Any) -> str:
+    """The name of the transport that a service's plain options ask for."""
+    name = options.get("serversTransport", "") if isinstance(options, dict) else ""
+    return name or DEFAULT
+
+
+class Transports:
+    """``settings`` is the engine's own table, changed in place; ``faults`` says which transports cannot be used."""
+
+    def __init__(self, settings: dict[str, TransportSettings]) -> None:
+        self._settings = settings
+        self._made: dict[str, tuple[TransportEntry, bool]] = {}
+        self.faults: dict[str, str] = {}
+
+    async def update(self, entries: dict[str, TransportEntry], services: dict[str, ServiceEntry]) -> set[str]:
+        """Make what is new or changed; the names of transports whose servers need new connections."""
+        secure = {
+            transport_name(service.options)
+            for service in services.values()
+            if any(server.url.startswith("https:") for server in service.servers)
+        }
+        changed: set[str] = set()
+        for name, entry in entries.items():
+            known = self._made.get(name)
+            if known is None or known[0] is not entry or (name in secure and not known[1]):
+                await self._make(name, entry, name in secure)
+                changed.add(name)
+        for name in [name for name in self._made if name not in entries]:
+            del self._made[name]
+            self._settings.pop(name, None)
+            self.faults.pop(name, None)
+            changed.add(name)
+        return changed
+
+    async def _make(self, name: str, entry: TransportEntry, secure: bool) -> None:
+        self._made[name] = (entry, secure)
+        self.faults.pop(name, None)
+        context: ssl.SSLContext | None = None
+        try:
+            options = msgspec.convert(entry.options, ServersTransport, dec_hook=decode_hook)
+            if secure:
+                context = await asyncio.get_running_loop().run_in_executor(None, tls_context, options)
+        except (msgspec.ValidationError, ValueError, OSError) as error:
+            self.faults[name] = f"serversTransport {name!r}: {error}"
+            return
+        settings = _settings(options, context)
+        self._settings[name] = settings
+        if name == DEFAULT:
+            self._settings[""] = settings
+
+
+def _settings(options: ServersTransport, context: ssl.SSLContext | None) -> TransportSettings:
+    timeouts = options.forwarding_timeouts
+    return TransportSettings(
+        dial_timeout=float(timeouts.dial_timeout),
+        response_header_timeout=float(timeouts.response_header_timeout),
+        idle_timeout=float(timeouts.idle_conn_timeout),
+        max_idle=options.max_idle_conns_per_host,
+        tls=context,
+        server_name=options.server_name,
+    )
+
+
+def tls_context(options: ServersTransport) -> ssl.SSLContext:
+    """A context for connections to servers. Raises OSError or ssl.SSLError for authorities that cannot be read."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if options.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif options.root_cas:
+        for authority in options.root_cas:  # a file's name or a certificate itself (Traefik "file or content")
+            if "\n" not in authority and os.path.exists(authority):
+                context.load_verify_locations(cafile=authority)
+            else:
+                context.load_verify_locations(cadata=authority)
+    else:
+        context.load_default_certs()
+    return context
