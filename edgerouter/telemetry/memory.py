@@ -72,9 +72,10 @@ class Block:
 
 
 class CounterMemory:
-    """Maps ``fd`` (a memfd, empty or left by a worker before) and writes an empty layout over it.
+    """Maps ``fd``, a memfd of this worker's own, and lays it out.
 
-    ``bounds`` are the histogram's upper bounds in seconds, ascending, at most 48. Raises ValueError, OSError.
+    It must be empty, since a memory that shrank under its reader would kill the reader (SIGBUS). ``bounds`` are the
+    histogram's upper bounds in seconds, ascending, at most 48. Raises ValueError, OSError.
     """
 
     def __init__(self, fd: int, bounds: list[float] | None = None) -> None:
@@ -93,7 +94,8 @@ class CounterMemory:
         self._causes: dict[str, Block] = {}
         self._connections: dict[int, Block] = {}
         size = (HEADER_WORDS + self._room * self._block_words) * 8
-        os.ftruncate(fd, 0)
+        if os.fstat(fd).st_size:
+            raise ValueError("the memory of a worker's counters is not empty: each worker needs a new one")
         os.ftruncate(fd, size)
         self._map = mmap.mmap(fd, size)
         self._words = memoryview(self._map).cast("Q")

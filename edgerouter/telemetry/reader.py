@@ -1,0 +1,179 @@
+"""The control process's side of the counters: sums over all workers, living and dead. ``memory`` is the layout.
+
+Nothing here knows names of routers, and nothing here writes to a worker's memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from typing import Final
+
+from edgerouter.telemetry import memory as layout
+
+Series = tuple[int, int, int, int]  # what, entry point's key, router's key, service's key
+
+_KIND: Final = 15
+_WORD: Final = 8
+
+
+def new_memory(worker: int) -> int:
+    """A memfd for one worker's counters, to be inherited by it and kept open here; raises OSError."""
+    return os.memfd_create(f"edgerouter-counters-{worker}", os.MFD_CLOEXEC)
+
+
+class Traffic:
+    """One series: durations in ns, sizes in body bytes, buckets not cumulative, the last one without a bound."""
+
+    __slots__ = ("buckets", "bytes_in", "bytes_out", "duration", "retries")
+
+    def __init__(self, buckets: int) -> None:
+        self.duration = self.bytes_in = self.bytes_out = self.retries = 0
+        self.buckets = [0] * buckets
+
+    def add(self, duration: int, bytes_in: int, bytes_out: int, retries: int, buckets: list[int]) -> None:
+        """Add another memory's numbers of the same series."""
+        self.duration += duration
+        self.bytes_in += bytes_in
+        self.bytes_out += bytes_out
+        self.retries += retries
+        self.buckets = [a + b for a, b in zip(self.buckets, buckets, strict=True)]
+
+    def merge(self, other: Traffic) -> None:
+        """Add another series."""
+        self.add(other.duration, other.bytes_in, other.bytes_out, other.retries, other.buckets)
+
+    def requests(self) -> int:
+        """Requests in all."""
+        return sum(self.buckets)
+
+
+class Totals:
+    """Sums over workers. Gauges (``open``, ``in_flight``) are of living workers only; stalls are in seconds."""
+
+    def __init__(self) -> None:
+        self.traffic: dict[Series, Traffic] = {}
+        self.failures: dict[tuple[int, str], int] = {}
+        self.open: dict[int, int] = {}
+        self.opened: dict[int, int] = {}
+        self.in_flight = 0
+        self.longest_stall: dict[int, float] = {}
+        self.stalled = 0.0
+        self.lost_series = 0
+        self.lost_lines = 0
+
+    def take(self, other: Totals) -> None:
+        """Add what a dead worker left: its counters, none of its gauges."""
+        for series, traffic in other.traffic.items():
+            self.series(series, len(traffic.buckets)).merge(traffic)
+        for failure, count in other.failures.items():
+            self.failures[failure] = self.failures.get(failure, 0) + count
+        for entrypoint, count in other.opened.items():
+            self.opened[entrypoint] = self.opened.get(entrypoint, 0) + count
+        self.stalled += other.stalled
+        self.lost_series += other.lost_series
+        self.lost_lines += other.lost_lines
+
+    def series(self, series: Series, buckets: int) -> Traffic:
+        """The numbers of a series, made when it is new."""
+        traffic = self.traffic.get(series)
+        if traffic is None:
+            traffic = self.traffic[series] = Traffic(buckets)
+        return traffic
+
+
+class CounterReader:
+    """Adds up the memories of all workers. ``bounds`` must be those that the workers were given."""
+
+    def __init__(self, bounds: list[float] | None = None) -> None:
+        self.bounds = list(layout.DEFAULT_BOUNDS if bounds is None else bounds)
+        self._memories: dict[int, int] = {}
+        self._base = Totals()
+
+    def attach(self, worker: int, fd: int) -> None:
+        """Read this memfd too, from now on; ``fd`` stays the caller's until ``detach``. One already there is folded."""
+        if worker in self._memories:
+            self.detach(worker)
+        self._memories[worker] = os.dup(fd)
+
+    def detach(self, worker: int) -> None:
+        """The worker is dead: keep what it counted, forget its gauges. Unknown workers are ignored."""
+        fd = self._memories.pop(worker, -1)
+        if fd < 0:
+            return
+        left = Totals()
+        try:
+            self._read(worker, fd, left)
+        finally:
+            os.close(fd)
+        self._base.take(left)
+
+    def totals(self) -> Totals:
+        """The sums now."""
+        totals = Totals()
+        totals.take(self._base)
+        for worker, fd in self._memories.items():
+            self._read(worker, fd, totals)
+        return totals
+
+    def forget(self, routers: set[int], services: set[int]) -> None:
+        """Fold what dead workers left for routers and services that are not listed into their entry points."""
+        kept: dict[Series, Traffic] = {}
+        for (what, entrypoint, router, service), traffic in self._base.traffic.items():
+            series = (what, entrypoint, router if router in routers else 0, service if service in services else 0)
+            if series in kept:
+                kept[series].merge(traffic)
+            else:
+                kept[series] = traffic
+        self._base.traffic = kept
+
+    # -- one memory -------------------------------------------------------------------------------------------------
+
+    def _read(self, worker: int, fd: int, totals: Totals) -> None:
+        size = os.fstat(fd).st_size
+        if size < layout.HEADER_WORDS * _WORD:
+            return  # its worker did not come so far
+        mapped = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
+        with mapped, memoryview(mapped) as view, view.cast("Q") as words:
+            if words[0] == layout.MAGIC and words[1] == layout.VERSION:
+                self._read_header(worker, words, totals)
+                self._read_blocks(words, totals)
+
+    def _read_header(self, worker: int, words: memoryview, totals: Totals) -> None:
+        totals.in_flight += words[layout.IN_FLIGHT_AT]
+        totals.longest_stall[worker] = words[layout.STALL_AT] / 1e9
+        totals.stalled += words[layout.STALL_SUM_AT] / 1e9
+        totals.lost_series += words[layout.LOST_AT]
+        totals.lost_lines += words[layout.LOST_LINES_AT]
+
+    def _read_blocks(self, words: memoryview, totals: Totals) -> None:
+        size = words[layout.BLOCK_SIZE_AT]
+        buckets = words[layout.BOUNDS_COUNT_AT] + 1
+        if size != layout.block_words(buckets - 1) or buckets != len(self.bounds) + 1:
+            return  # another version's bounds: numbers of another meaning
+        room = (len(words) - layout.HEADER_WORDS) // size
+        used = min(words[layout.USED_AT], room)
+        numbers = words[layout.HEADER_WORDS : layout.HEADER_WORDS + used * size].tolist()
+        for at in range(0, used * size, size):
+            self._read_block(numbers[at : at + size], buckets, totals)
+
+    def _read_block(self, block: list[int], buckets: int, totals: Totals) -> None:
+        what, entrypoint = block[0], block[1]
+        kind = what & _KIND
+        if kind == layout.TRAFFIC:
+            end = layout.BUCKETS_AT + buckets
+            counts = block[layout.BUCKETS_AT : end]
+            series = totals.series((what, entrypoint, block[2], block[3]), buckets)
+            series.add(block[4], block[5], block[6], block[7], counts)
+        elif kind == layout.FAILURES:
+            key = (entrypoint, _cause(block))
+            totals.failures[key] = totals.failures.get(key, 0) + block[4]
+        elif kind == layout.CONNECTIONS:
+            totals.open[entrypoint] = totals.open.get(entrypoint, 0) + block[4]
+            totals.opened[entrypoint] = totals.opened.get(entrypoint, 0) + block[5]
+
+
+def _cause(block: list[int]) -> str:
+    words = block[layout.CAUSE_AT : layout.CAUSE_AT + layout.CAUSE_BYTES // _WORD]
+    return struct.pack(f"@{len(words)}Q", *words).rstrip(b"\0").decode("ascii", "replace")
