@@ -93,6 +93,13 @@ def server_image() -> str:
 
 
 @functools.cache
+def checked_server_image() -> str:
+    """The test server with a HEALTHCHECK of its own; intervals are given when it is run."""
+    tag = f"edgerouter-test/checked:{server_binary().name.split('-')[1]}"
+    return _import_server(tag, "EXPOSE 80", 'HEALTHCHECK CMD ["/server", "health"]')
+
+
+@functools.cache
 def named_server_image(name: str, port: int) -> str:
     """The test server under a name that a scenario uses (``catalog-image``); listens on ``port`` and exposes none."""
     made = _import_server(f"edgerouter-test/{name}:{server_binary().name.split('-')[1]}", f"ENV PORTS={port}")

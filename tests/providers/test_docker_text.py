@@ -148,9 +148,7 @@ def listed(**more: Any) -> dict[str, Any]:
             {"PrivatePort": 53, "Type": "udp"},
         ],
         "HostConfig": {"NetworkMode": "default"},
-        "NetworkSettings": {
-            "Networks": {"bridge": {"NetworkID": "n1", "IPAddress": "172.17.0.2", "Gateway": "172.17.0.1"}}
-        },
+        "NetworkSettings": {"Networks": {"bridge": network}},
     }
     return {**entry, **more}
 

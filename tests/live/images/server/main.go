@@ -4,7 +4,7 @@
 // (server G: on SIGTERM it goes on for LINGER and then closes; server K: it exits at once), LINGER (default 2s),
 // HEALTH=healthy|unhealthy|after:5s (what /health answers), LOG (a file that request ids are appended to).
 //
-// Paths: /health, /_ids (ids seen), /_health?set=healthy|unhealthy, /_slow?ms=N; everything else echoes.
+// Paths: /health, /_ids (ids seen), /_count (requests echoed), /_health?set=healthy|unhealthy, /_slow?ms=N; everything else echoes.
 // As a command: "server health [url]" asks /health and exits 0 or 1 (a HEALTHCHECK without a shell).
 package main
 
@@ -30,6 +30,7 @@ type state struct {
 	ids     []string
 	log     *os.File
 	healthy atomic.Bool
+	count   atomic.Int64
 	name    string
 }
 
@@ -53,6 +54,7 @@ func (s *state) record(id string) {
 }
 
 func (s *state) echo(w http.ResponseWriter, r *http.Request) {
+	s.count.Add(1)
 	s.record(r.Header.Get("X-Request-Id"))
 	body, _ := io.Copy(io.Discard, r.Body)
 	if ms, err := strconv.Atoi(r.URL.Query().Get("ms")); err == nil && r.URL.Path == "/_slow" {
@@ -137,6 +139,7 @@ func main() {
 	mux.HandleFunc("/health", s.health)
 	mux.HandleFunc("/_health", s.setHealth)
 	mux.HandleFunc("/_ids", s.seen)
+	mux.HandleFunc("/_count", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, s.count.Load()) })
 	mux.HandleFunc("/", s.echo)
 	server := &http.Server{Handler: mux}
 	for _, port := range ports {
