@@ -54,10 +54,10 @@ def dotted(path: Iterable[str]) -> str:
     return ".".join(path).replace(".[", "[")
 
 
-def closest(word: str, names: Iterable[str]) -> str:
+def closest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     """A hint that names the nearest of the right names, or nothing."""
     known = {name.lower(): name for name in names}
-    close = get_close_matches(word.lower().replace("-", "").replace("_", ""), known, n=1, cutoff=0.6)
+    close = get_close_matches(word.lower().replace("-", "").replace("_", ""), known, n=1, cutoff=cutoff)
     return f"did you mean {known[close[0]]!r}?" if close else ""
 
 
@@ -133,14 +133,22 @@ def fit(
     value: object, cls: type[T], path: Path = (), open_tables: Mapping[type, Table] | None = None
 ) -> tuple[T | None, list[Fault]]:
     """``value`` as a ``cls``, and all faults; None when there is any. ``open_tables``: see ``SECTIONS``."""
+    made, faults = fit_partly(value, cls, path, open_tables)
+    return (None if faults else made), faults
+
+
+def fit_partly(
+    value: object, cls: type[T], path: Path = (), open_tables: Mapping[type, Table] | None = None
+) -> tuple[T | None, list[Fault]]:
+    """The same, but made of what does fit, where that is enough: for further checks, never for use."""
     walk = _Walk(open_tables or {})
     plain = walk.struct(value, cls, path)
-    if walk.faults or plain is _DROP:
+    if plain is _DROP:
         return None, walk.faults
     try:
-        return msgspec.convert(plain, cls, strict=False, dec_hook=decode_hook), []
+        return msgspec.convert(plain, cls, strict=False, dec_hook=decode_hook), walk.faults
     except msgspec.ValidationError as error:
-        return None, [_refused(error, path)]
+        return None, walk.faults or [_refused(error, path)]
 
 
 def _refused(error: msgspec.ValidationError, path: Path) -> Fault:
@@ -285,7 +293,9 @@ class _Walk:
         made = boolean(value)
         if value is None:
             return _DROP
-        return made if made is not None else self.fault(path, f"expected true or false, got {_short(value)}")
+        if made is None:
+            return self.fault(path, f"expected true or false, got {_short(value)}", "write true or false")
+        return made
 
     def whole(self, value: object, shape: Any, path: Path) -> Any:
         if value is None:
