@@ -180,7 +180,9 @@ def _problems(inputs: Inputs, services: Services, middlewares: Middlewares, rout
         ("middlewares", middlewares.faults),
         ("routers", routers.faults),
     ):
-        problems.update(fault.problem(room, name) for name, found in faults.items() for fault in found)
+        problems.update(
+            fault.problem(room, name) for name, found in faults.items() for fault in found if not fault.told
+        )
     return tuple(sorted(problems))
 
 

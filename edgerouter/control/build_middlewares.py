@@ -26,6 +26,8 @@ def plain_options(options: Any, name: str) -> dict[str, Any]:
 
 def make_step(name: str, middleware: Middleware) -> Step:
     """One middleware by itself, before its references are looked at."""
+    if middleware.refused:
+        return Step(name, middleware.kind, {}, None, (Fault("", middleware.refused, told=True),))
     plain = plain_options(middleware.options, name)
     chain = names_at(plain, MIDDLEWARE_PATHS) if middleware.kind == CHAIN else None
     return Step(name, middleware.kind, plain, hidden(middleware.options), (), chain)

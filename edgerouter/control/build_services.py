@@ -35,6 +35,9 @@ class Node(msgspec.Struct, frozen=True):
 
 def make_node(name: str, service: Service) -> Node:
     """Take a service apart."""
+    if service.refused:
+        told = (Fault("", service.refused, told=True),)
+        return Node(name, service.kind, {}, None, (), service.middlewares, (), "", told)
     plain = plain_options(service.options, name)
     faults = [
         Fault(option, f"the option {option} of {service.kind} is not there yet and has no effect", "", False)

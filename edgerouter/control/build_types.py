@@ -37,12 +37,14 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong with an object: ``field`` is the option. Only ``refuses`` takes it out of service."""
+    """One thing that is wrong with an object: ``field`` is the option. Only ``refuses`` takes it out of service.
+    ``told``: a problem of the provider's snapshot says it already."""
 
     field: str
     message: str
     hint: str = ""
     refuses: bool = True
+    told: bool = False
 
     def problem(self, room: str, name: str) -> Problem:
         """As a Problem of the object ``name`` in ``http.<room>``."""

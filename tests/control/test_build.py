@@ -162,6 +162,8 @@ def test_priority_counts_bytes_not_characters() -> None:
         (Router(rule=RULE, service="half"), "service 'half@file' is broken: service 'gone@file' does not exist", ""),
         (Router(rule=RULE, service="odd"), "service 'odd@file' is broken: serversTransport 'none@file'", ""),
         (Router(rule=RULE, service="text"), "service 'text@file' is broken: '10.0.0.1' is not a server", "http://10"),
+        (Router(rule=RULE, service="torn"), "service 'torn@file' is broken: http.services.torn", "unknown option"),
+        (Router(rule=RULE, service="s", middlewares=("torn",)), "middleware 'torn@file' is broken", "unknown option"),
         (Router(rule=RULE, service="s", priority=MAX_PRIORITY), "is reserved for internal routers", "or less"),
     ],
 )
@@ -175,8 +177,14 @@ def test_a_broken_router_is_refused_not_left_out(router: Router, refused: str, h
             "half": weighted("s", "gone"),
             "odd": balancer("http://10.0.0.1:80", servers_transport="none"),
             "text": balancer("10.0.0.1"),
+            "torn": Service("", None, (), "http.services.torn.loadBalancer.x: unknown option"),
         },
-        {"strip": Middleware("strip", Strip()), "c1": chain("strip", "c2"), "c2": chain("c1")},
+        {
+            "torn": Middleware("", None, "http.middlewares.torn.strip.y: unknown option"),
+            "strip": Middleware("strip", Strip()),
+            "c1": chain("strip", "c2"),
+            "c2": chain("c1"),
+        },
         problems=(Problem("http.middlewares.bad.strip.foo", "no such option", "remove foo"),),
     )
     docker = snapshot(services={"only": balancer("http://10.0.0.2:80")})
