@@ -65,7 +65,7 @@ class Source:
 
     @property
     def url(self) -> str:
-        return "http://127.0.0.1:{}".format(self.server.sockets[0].getsockname()[1])
+        return f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Source:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 from edgerouter.net.listener import TcpListener, UdpListener
 
 
 class Echo(asyncio.Protocol):
-    transport: asyncio.Transport
+    transport: Any
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -20,10 +20,9 @@ class Echo(asyncio.Protocol):
 
 
 class UdpEcho(asyncio.DatagramProtocol):
-    transport: asyncio.DatagramTransport
+    transport: Any
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
         self.transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
