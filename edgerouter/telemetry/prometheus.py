@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from edgerouter.contracts.snapshot import Sample
-from edgerouter.telemetry.registry import MetricsRegistry
+from edgerouter.telemetry.registry import Audience, Levels, MetricsRegistry
 
 _CLASSES: Final[dict[str, Any]] = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
 
@@ -28,12 +28,14 @@ _CLASSES: Final[dict[str, Any]] = {"counter": CounterMetricFamily, "gauge": Gaug
 class RouterCollector(Collector):
     """Turns samples into metric families, one a name."""
 
-    def __init__(self, registry: MetricsRegistry) -> None:
+    def __init__(self, registry: MetricsRegistry, levels: Levels | None) -> None:
         self._registry = registry
+        self._levels = levels
+        self._audience = Audience()
 
     def collect(self) -> Iterator[Metric]:
         """Families in order of their names."""
-        ordered = sorted(self._registry.samples(), key=lambda sample: sample.name)
+        ordered = sorted(self._registry.samples(self._audience, self._levels), key=lambda sample: sample.name)
         for name, samples in groupby(ordered, key=lambda sample: sample.name):
             yield _family(self._registry.families[name], name, list(samples))
 
@@ -58,11 +60,11 @@ def _bound(bound: float) -> str:
 
 
 class Exposition:
-    """The page /metrics."""
+    """The page /metrics; ``levels`` are those that metrics.prometheus asks for, the registry's own by default."""
 
-    def __init__(self, registry: MetricsRegistry) -> None:
+    def __init__(self, registry: MetricsRegistry, levels: Levels | None = None) -> None:
         self._collectors = CollectorRegistry(auto_describe=False)
-        self._collectors.register(RouterCollector(registry))
+        self._collectors.register(RouterCollector(registry, levels))
         ProcessCollector(registry=self._collectors)
 
     def render(self, accept: str) -> tuple[bytes, str]:

@@ -104,19 +104,18 @@ class MetricsRegistry:
         self.levels = levels or Levels()
         self.families: dict[str, tuple[str, str]] = dict(FAMILIES)
         self._sources: list[Callable[[], Iterable[Sample]]] = []
-        self._audience = Audience()
 
     def add_source(self, source: Callable[[], Iterable[Sample]], families: dict[str, tuple[str, str]]) -> None:
         """More samples, and the kind and help text of their names; called at every collection."""
         self.families.update(families)
         self._sources.append(source)
 
-    def samples(self, audience: Audience | None = None, levels: Levels | None = None) -> list[Sample]:
+    def samples(self, audience: Audience, levels: Levels | None = None) -> list[Sample]:
         """All samples now. Each consumer brings its own ``audience``; ``levels`` differ by backend."""
         facts = self.facts()
         self.reader.forget(set(facts.routers), set(facts.services))
         totals = self.reader.totals()
-        shown = (audience or self._audience).visible(facts)
+        shown = audience.visible(facts)
         samples = list(_states(facts, totals))
         samples += _traffic(totals, shown, levels or self.levels, self.reader.bounds)
         for source in self._sources:

@@ -40,6 +40,7 @@ class World:
         self.recorder = Recorder(CounterMemory(self.fd), None)
         reader.attach(0, self.fd)
         self.registry = MetricsRegistry(reader, lambda: self.facts, levels)
+        self.exposition = Exposition(self.registry)
 
     def send(self, router: int = 2, service: int = 3, status: int = 200, tls: str = "", cause: str = "") -> None:
         exchange = Exchange(Request("GET", b"/", "h", Headers()))
@@ -48,7 +49,7 @@ class World:
         self.recorder.record(exchange, 1, router, service, status, 10, 20, 0.25, False, True)
 
     def page(self, accept: str = "") -> str:
-        return Exposition(self.registry).render(accept)[0].decode()
+        return self.exposition.render(accept)[0].decode()
 
     def value(self, text: str) -> float:
         (line,) = [line for line in self.page().splitlines() if line.startswith(text)]

@@ -1,0 +1,132 @@
+"""The HTTP API of the control process, and /metrics: questions about the view, answered as Traefik answers them.
+
+Reads ``Picture.view`` and the metrics registry, changes nothing. Shapes are made in ``shapes``, pages of lists in
+``listing``; the dashboard's own page is in ``pages``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from edgerouter import __version__
+from edgerouter.config.static import StaticConfiguration
+from edgerouter.control.view import Picture, View
+from edgerouter.dashboard import shapes
+from edgerouter.dashboard.guard import answer, guard
+from edgerouter.dashboard.listing import page_of
+from edgerouter.dashboard.pages import add_pages
+from edgerouter.dashboard.present import Present
+from edgerouter.errors import NoRoute
+from edgerouter.telemetry.prometheus import Exposition
+from edgerouter.telemetry.push import levels_of
+from edgerouter.telemetry.registry import MetricsRegistry
+
+CODENAME: Final = "edgerouter"
+
+
+class Room:
+    """One kind of object: where it is in the view, and its shape."""
+
+    def __init__(self, noun: str, items: Callable[[View], Mapping[str, Any]], shape: Callable[[Any], Any]) -> None:
+        self.noun = noun
+        self.items = items
+        self.shape = shape
+
+
+ROOMS: Final[dict[str, Room]] = {
+    "http/routers": Room("router", lambda view: view.routers, shapes.router),
+    "http/services": Room("service", lambda view: view.services, shapes.service),
+    "http/middlewares": Room("middleware", lambda view: view.middlewares, shapes.middleware),
+    "entrypoints": Room("entry point", lambda view: view.entry_points, shapes.entry_point),
+    "tcp/routers": Room("router", lambda view: {}, shapes.router),
+    "tcp/services": Room("service", lambda view: {}, shapes.service),
+    "tcp/middlewares": Room("middleware", lambda view: {}, shapes.middleware),
+    "udp/routers": Room("router", lambda view: {}, shapes.router),
+    "udp/services": Room("service", lambda view: {}, shapes.service),
+}
+
+
+def make_app(
+    picture: Picture, registry: MetricsRegistry | None, static: StaticConfiguration | None = None
+) -> web.Application:
+    """The application: API, dashboard page and /metrics, each where the static configuration has it."""
+    static = static or StaticConfiguration()
+    app = web.Application(middlewares=[guard(picture)])
+    if static.api is not None:
+        base = static.api.base_path.rstrip("/")
+        Api(picture, registry, static).add_routes(app.router, f"{base}/api")
+        if static.api.dashboard:
+            add_pages(app.router, base)
+    if registry is not None and static.metrics.prometheus is not None:
+        exposition = Exposition(registry, levels_of(static.metrics.prometheus, static.metrics.add_internals))
+
+        async def metrics(request: web.Request) -> web.Response:
+            page, kind = await asyncio.to_thread(exposition.render, request.headers.get("Accept", ""))
+            return web.Response(body=page, headers={"Content-Type": kind})
+
+        app.router.add_get("/metrics", metrics)
+    return app
+
+
+class Api:
+    """Handlers; each takes the view once."""
+
+    def __init__(self, picture: Picture, registry: MetricsRegistry | None, static: StaticConfiguration) -> None:
+        self._picture = picture
+        self._static = static
+        self._present = Present(picture, registry, static)
+
+    def add_routes(self, router: web.UrlDispatcher, base: str) -> None:
+        """Everything under ``base``."""
+        for path, room in ROOMS.items():
+            router.add_get(f"{base}/{path}", self._list(room))
+            router.add_get(f"{base}/{path}/{{id:.+}}", self._one(room))
+        router.add_get(f"{base}/certificates", self._simple(lambda view: []))
+        router.add_get(f"{base}/overview", self._simple(lambda view: shapes.overview(view, self._static)))
+        router.add_get(f"{base}/rawdata", self._simple(shapes.rawdata))
+        router.add_get(f"{base}/version", self._simple(self._version))
+        router.add_get(f"{base}/problems", self._simple(lambda view: view.problems))
+        router.add_get(f"{base}/workloads", self._simple(lambda view: view.ledger))
+        router.add_get(f"{base}/providers", self._simple(lambda view: list(view.providers.values())))
+        router.add_get(f"{base}/workers", self._simple(lambda view: view.workers))
+        router.add_get(f"{base}/present", self._present.handle)
+
+    def _simple(self, make: Callable[[View], Any]) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.Response:
+            return answer(make(self._picture.view))
+
+        return handle
+
+    def _list(self, room: Room) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.Response:
+            items = [room.shape(item) for item in room.items(self._picture.view).values()]
+            page, following = page_of(items, request.query)
+            return answer(page, X_Next_Page=str(following))
+
+        return handle
+
+    def _one(self, room: Room) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.Response:
+            name = request.match_info["id"]
+            item = room.items(self._picture.view).get(name)
+            if item is None:
+                raise NoRoute(f"{room.noun} not found: {name[:200]}")
+            return answer(room.shape(item))
+
+        return handle
+
+    def _version(self, view: View) -> dict[str, Any]:
+        api = self._static.api
+        started = datetime.datetime.fromtimestamp(view.started, datetime.UTC)
+        return {
+            "Version": __version__,
+            "Codename": CODENAME,
+            "startDate": started.isoformat().replace("+00:00", "Z"),
+            "disableDashboardAd": True,
+            "dashboardName": "" if api is None else api.dashboard_name,
+        }
