@@ -93,7 +93,7 @@ class Router:
             base["providers"] = {"file": {"filename": str(self.dynamic_file), "watch": True}}
         self.static_file.write_text(yaml.safe_dump(merge(base, static or {})))
         self.command = [sys.executable, "-m", "edgerouter", f"--configfile={self.static_file}", *flags]
-        self._env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *_python_path()]), **(env or {})}
+        self._env = {**os.environ, "PYTHONPATH": os.pathsep.join(_python_path()), **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self.lines: list[dict[str, Any]] = []
@@ -227,7 +227,9 @@ class Router:
 
 
 def _python_path() -> list[str]:
-    return [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    """The checkout in front, except where Python was told to keep to what is installed (``make test`` does)."""
+    checkout = [] if sys.flags.safe_path else [str(CHECKOUT)]
+    return checkout + [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
 
 
 def _is_worker(pid: int) -> bool:
