@@ -9,7 +9,7 @@ LENGTH: Final = 1  # Content-Length
 CHUNKED: Final = 2  # Transfer-Encoding: chunked
 UNTIL_CLOSE: Final = 3  # responses only: the connection's end is the body's end
 
-MAX_LENGTH: Final = 999_999_999_999_999_999  # 18 digits, below 2**63
+MAX_LENGTH_DIGITS: Final = 18  # of a Content-Length: below 2**63 whatever they are
 
 _TOKEN_CHARS: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 

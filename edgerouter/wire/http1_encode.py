@@ -9,6 +9,7 @@ from edgerouter.http.headers import CODEC_FIELDS, Headers
 from edgerouter.http.message import Request, Response
 from edgerouter.wire.http1_base import CHUNKED, LENGTH, NONE
 from edgerouter.wire.http1_reasons import STATUS_LINES
+from edgerouter.wire.http1_request import ParsedRequest
 from edgerouter.wire.http1_target import safe_target
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -25,15 +26,11 @@ def encode_request_head(request: Request, framing: int, length: int, close: bool
     ``framing`` NONE writes ``Content-Length: 0`` for methods that usually have a body (RFC 9110 section 8.6). Expect
     is not written. Raises MiddlewareFailed when method or authority hold what would break the line.
     """
-    if request.has_query:
-        line = f"{request.method} {request.path}?{request.query} HTTP/1.1\r\nHost: {request.authority}\r\n"
+    out: list[bytes] = []
+    if isinstance(request, ParsedRequest) and request.line and request.unchanged():
+        out.append(request.line)
     else:
-        line = f"{request.method} {request.path} HTTP/1.1\r\nHost: {request.authority}\r\n"
-    # Counted instead of checked byte by byte: each of these is one search in C.
-    if line.count("\n") == 2 and line.count(" ") == 3 and line.isascii():
-        out = [line.encode("latin-1")]
-    else:
-        out = [_careful_line(request)]
+        out.append(_request_line(request))
     headers = request.headers
     if headers.guarded:
         _write_guarded(headers, out)
@@ -108,15 +105,15 @@ def encode_last_chunk(trailers: Headers | None) -> bytes:
 
 def _status_line(status: int, reason: bytes) -> bytes:
     if not reason:
-        known = STATUS_LINES.get(status)
-        return b"HTTP/1.1 %d \r\n" % status if known is None else known
+        known = STATUS_LINES[status] if 0 <= status < 1000 else b""
+        return known or b"HTTP/1.1 %d \r\n" % status
     if b"\n" in reason or b"\r" in reason:
         reason = b" ".join(reason.split())
     return b"HTTP/1.1 %d %b\r\n" % (status, reason)
 
 
 def _length_line(length: int) -> bytes:
-    return _EMPTY if length <= 0 else b"Content-Length: %d\r\n" % length
+    return _EMPTY if length <= 0 else f"Content-Length: {length}\r\n".encode("latin-1")
 
 
 def _connection_end(connection: bytes) -> bytes:
@@ -129,6 +126,18 @@ def _connection_end(connection: bytes) -> bytes:
 
 def _wants_length(method: str) -> bool:
     return method == "POST" or method == "PUT" or method == "PATCH"
+
+
+def _request_line(request: Request) -> bytes:
+    """The request line and Host."""
+    if request.has_query:
+        line = f"{request.method} {request.path}?{request.query} HTTP/1.1\r\nHost: {request.authority}\r\n"
+    else:
+        line = f"{request.method} {request.path} HTTP/1.1\r\nHost: {request.authority}\r\n"
+    # Counted instead of checked byte by byte: each of these is one search in C.
+    if line.isascii() and line.count("\n") == 2 and line.count(" ") == 3 and line.count("\r") == 2:
+        return line.encode("latin-1")
+    return _careful_line(request)
 
 
 def _careful_line(request: Request) -> bytes:

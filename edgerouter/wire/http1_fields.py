@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from edgerouter.errors import EdgeError
 from edgerouter.http.headers import Headers
-from edgerouter.wire.http1_base import LOWER, MAX_LENGTH, TOKEN, VALUE, Limits
+from edgerouter.wire.http1_base import LOWER, MAX_LENGTH_DIGITS, TOKEN, VALUE, Limits
 
 ORDINARY: Final = 0
 HOST: Final = 1
@@ -46,16 +46,17 @@ _MASK: Final = 31
 
 
 def _spots() -> bytes:
-    """(length of a name, its first letter) -> 1 where the name may be one of ``_KINDS`` and is worth a look."""
+    """(length of a name, its first letter) -> the kind that the name may have; 0 where it is none of ``_KINDS``."""
     table = bytearray(1024)
-    for name in _KINDS:
-        table[(min(len(name), _MASK) << 5) | (name[0] & _MASK)] = 1
     for length in range(_MASK + 1):
-        table[(length << 5) | (ord("x") & _MASK)] = 1
+        table[(length << 5) | (ord("x") & _MASK)] = MANAGED
+    for name, kind in _KINDS.items():
+        table[(min(len(name), _MASK) << 5) | (name[0] & _MASK)] = kind
     return bytes(table)
 
 
 _SPOTS: Final = _spots()
+_USUAL: Final = [b"", b"Host", b"Content-Length", b"Transfer-Encoding", b"Connection", b"Upgrade", b"TE", b"Expect"]
 
 # Naming these in Connection does not take them out: the message's framing, routing and what this router itself adds
 # would be at the mercy of the sender (RFC 9110 section 7.6.1 asks senders not to; "hop-by-hop header abuse").
@@ -78,7 +79,6 @@ def kind_of(name: bytes) -> int:
     return kind
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class FieldScanner:
     """Scans field lines and keeps what it noted until the next ``_restart``.
 
@@ -98,7 +98,8 @@ class FieldScanner:
         self._cuts: list[int] | None = None
         self._host_at: i64 = -1  # the value of Host: from, to; -1 while there was none
         self._host_end: i64 = -1
-        self._host_line: i64 = -1  # offset of the line within the block of field lines
+        self._host_line: i64 = -1  # offsets of the line within the block of field lines
+        self._host_stop: i64 = -1
         self._length: i64 = -1
         self._length_line: i64 = -1
         self._coding: bytes | None = None
@@ -135,6 +136,12 @@ class FieldScanner:
         """The error for a head beyond the limits."""
         return EdgeError(message)
 
+    def _begin_fields(self, at: i64) -> None:
+        """The start line was read; field lines begin here."""
+        self._started = True
+        self._fields_at = at
+        self._at = at
+
     # -- the scan -----------------------------------------------------------------------------------------------
 
     def _scan_fields(self, data: bytes) -> bool:
@@ -148,6 +155,7 @@ class FieldScanner:
         i: i64 = at
         colon: i64 = 0
         length: i64 = 0
+        guess: i64 = 0
         while True:
             i = at
             while i < size and token[data[i]]:
@@ -163,8 +171,9 @@ class FieldScanner:
             length = colon - at
             if length > 31:
                 length = 31
-            if spots[(length << 5) | (data[at] & 31)]:
-                self._note(data, at, colon, i)
+            guess = spots[(length << 5) | (data[at] & 31)]
+            if guess:
+                self._note(data, at, colon, i, guess)
             lines += 1
             at = i + 2
         self._at = at
@@ -222,18 +231,17 @@ class FieldScanner:
 
     # -- fields that matter -------------------------------------------------------------------------------------
 
-    def _note(self, data: bytes, at: i64, colon: i64, end: i64) -> None:
+    def _note(self, data: bytes, at: i64, colon: i64, end: i64, guess: i64) -> None:
         """Look at a line whose name may be one of those that matter here; ``end`` is where its CRLF is."""
         name = data[at:colon]
-        if name == b"Host":
-            kind = HOST
-        else:
+        kind: i64 = guess
+        if guess >= HOP or name != _USUAL[guess]:
             kind = kind_of(name.translate(LOWER))
             if kind == ORDINARY:
                 return
-        if kind == MANAGED:
-            self._managed = True
-            return
+            if kind == MANAGED:
+                self._managed = True
+                return
         start = colon + 1
         while start < end and (data[start] == 32 or data[start] == 9):
             start += 1
@@ -251,9 +259,10 @@ class FieldScanner:
         self._host_at = start
         self._host_end = stop
         self._host_line = at - self._fields_at
+        self._host_stop = end - self._fields_at
         self._cut(at, end)
 
-    def _note_value(self, kind: int, value: bytes, at: i64, end: i64) -> None:
+    def _note_value(self, kind: i64, value: bytes, at: i64, end: i64) -> None:
         if kind == CONNECTION:
             known = self._connection
             self._connection = value if known is None else known + b"," + value
@@ -274,17 +283,18 @@ class FieldScanner:
     def _note_length(self, value: bytes, at: i64) -> None:
         if self._length >= 0:
             raise self.refusal("LENGTH_TWICE", "several Content-Length lines")
-        size = len(value)
-        if size == 0 or size > 18:
+        size: i64 = len(value)
+        if size == 0 or size > MAX_LENGTH_DIGITS:
             raise self.refusal("LENGTH", "Content-Length is empty or beyond all bounds")
         length: i64 = 0
-        for i in range(size):
-            digit = value[i] - 48
-            if digit < 0 or digit > 9:
+        digit: i64 = 0
+        i: i64 = 0
+        while i < size:
+            digit = value[i]
+            if digit < 48 or digit > 57:
                 raise self.refusal("LENGTH", "Content-Length is not a plain decimal number")
-            length = length * 10 + digit
-        if length > MAX_LENGTH:
-            raise self.refusal("LENGTH", "Content-Length is beyond all bounds")
+            length = length * 10 + digit - 48
+            i += 1
         self._length = length
         self._length_line = at - self._fields_at
 

@@ -17,7 +17,9 @@ def _table() -> dict[int, bytes]:
     return table
 
 
-REASONS: Final = _table()
-STATUS_LINES: Final[dict[int, bytes]] = {
-    status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in REASONS.items()
-}
+def _lines(reasons: dict[int, bytes]) -> list[bytes]:
+    known = ((status, reasons.get(status)) for status in range(1000))
+    return [b"" if reason is None else b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in known]
+
+
+STATUS_LINES: Final = _lines(_table())  # index: the status; empty where it is not registered

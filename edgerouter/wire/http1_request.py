@@ -23,6 +23,32 @@ _METHODS: Final[dict[bytes, str]] = {
 _CODINGS: Final = frozenset([b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"chunked"])
 
 
+class ParsedRequest(Request):
+    """A request that remembers how its head began, so that the encoder can send those bytes again.
+
+    ``line`` is request line and Host line as they came, empty where they cannot be sent so; it holds while method,
+    path, query and authority are the very objects that were parsed.
+    """
+
+    def __init__(self, method: str, target: bytes, headers: Headers, version: int) -> None:
+        super().__init__(method, target, "", headers, version)
+        self.line = b""
+        self.line_method = method
+        self.line_path = ""
+        self.line_query = ""
+        self.line_authority = ""
+
+    def unchanged(self) -> bool:
+        """True while ``line`` says what the attributes say."""
+        return (
+            self.path is self.line_path
+            and self.authority is self.line_authority
+            and self.query is self.line_query
+            and self.method is self.line_method
+            and self.has_query == bool(self.query)
+        )
+
+
 class RequestParser(FieldScanner):
     """Parses one head after the other of one connection; ``scheme`` is what every request of it gets.
 
@@ -40,6 +66,7 @@ class RequestParser(FieldScanner):
         self._method = ""
         self._target = b""
         self._path_end: i64 = 0  # where the path ends in the data, and the target does
+        self._line_at: i64 = 0
         self._target_at: i64 = 0
         self._target_end: i64 = 0
         self._plain = True  # the path needs no normalisation
@@ -93,6 +120,7 @@ class RequestParser(FieldScanner):
             return False
         if data[i] != 32 or i == at:
             raise self._bad_method(data, at, i)
+        self._line_at = at
         name = data[at:i]
         method = _METHODS.get(name)
         self._method = name.decode("latin-1") if method is None else method
@@ -163,9 +191,7 @@ class RequestParser(FieldScanner):
             return False
         else:
             raise self._bad_version(version)
-        self._started = True
-        self._fields_at = end + 11
-        self._at = end + 11
+        self._begin_fields(end + 11)
         return True
 
     def _bad_version(self, version: bytes) -> EdgeError:
@@ -183,10 +209,10 @@ class RequestParser(FieldScanner):
         version = self._version
         self._judge_framing(version)
         self.keep_alive = self._keeps_alive(version)
-        request = Request(self._method, data[self._target_at : self._target_end], "", Headers(), version)
+        target = data[self._target_at : self._target_end]
+        request = ParsedRequest(self._method, target, self._headers(data), version)
         request.scheme = self.scheme
         self._give_target(request, data)
-        request.headers = self._headers(data)
         request.managed = self._managed
         if self._expect:
             self._give_expect(request)
@@ -218,7 +244,14 @@ class RequestParser(FieldScanner):
         self.framing = CHUNKED
         self.length = -1
 
-    def _give_target(self, request: Request, data: bytes) -> None:
+    def _keep_line(self, request: ParsedRequest, data: bytes) -> None:
+        """Host is the first field: request line and Host line are one slice that can be sent as it is."""
+        request.line = data[self._line_at : self._fields_at + self._host_stop]
+        request.line_path = request.path
+        request.line_query = request.query
+        request.line_authority = request.authority
+
+    def _give_target(self, request: ParsedRequest, data: bytes) -> None:
         """Set path, query, authority and host."""
         method = request.method
         if method == "CONNECT":
@@ -231,19 +264,22 @@ class RequestParser(FieldScanner):
         if data[self._target_at] != 47:
             if authority is not None:
                 self._give_host(request, authority)  # checked, though the target's authority replaces it
-            self._host_line = -1
+            request.headers.shown_host = -1
             self._other_target(request)
             return
         if authority is not None:
             self._give_host(request, authority)
-        path = data[self._target_at : self._path_end]
-        if self._plain:
-            request.path = path.decode("latin-1")
-        else:
-            request.path = self._normalized(path)
+        path = request.target
         if self._path_end < self._target_end:
+            path = data[self._target_at : self._path_end]
             request.has_query = True
             request.query = data[self._path_end + 1 : self._target_end].decode("latin-1")
+        if not self._plain:
+            request.path = self._normalized(path)
+            return
+        request.path = path.decode("latin-1")
+        if self._host_line == 0 and self._version >= 11:
+            self._keep_line(request, data)
 
     def _other_target(self, request: Request) -> None:
         """Asterisk form and absolute form (RFC 9112 sections 3.2.2 and 3.2.4)."""

@@ -11,9 +11,9 @@ from edgerouter.http.body import Body
 from edgerouter.http.message import Response
 from edgerouter.wire.http1_base import CHUNKED, LENGTH, LOWER, NONE, UNTIL_CLOSE, VALUE, Limits
 from edgerouter.wire.http1_fields import FieldScanner
-from edgerouter.wire.http1_reasons import REASONS
+from edgerouter.wire.http1_reasons import STATUS_LINES
 
-_VERSIONS: Final[dict[bytes, int]] = {b"HTTP/1.1 ": 11, b"HTTP/1.0 ": 10}
+_OK: Final = b"HTTP/1.1 200 OK\r\n"
 
 
 class ResponseParser(FieldScanner):
@@ -60,6 +60,12 @@ class ResponseParser(FieldScanner):
 
     def _start(self, data: bytes) -> bool:
         """Read the status line; False when it is not complete."""
+        if data[:17] == _OK:
+            self._status = 200
+            self._version = 11
+            self._reason = b""
+            self._begin_fields(17)
+            return True
         size: i64 = len(data)
         i: i64 = 12
         if size > i:
@@ -75,17 +81,18 @@ class ResponseParser(FieldScanner):
             if data[i] == 10:
                 raise self.refusal("BARE_LF", "a line ends in LF without CR")
             raise self.refusal("STATUS_LINE", "a control byte in the status line")
-        reason = data[13:i]
-        known = REASONS.get(self._status)
-        self._reason = b"" if known is not None and known == reason else reason
-        self._started = True
-        self._fields_at = i + 2
-        self._at = i + 2
+        usual = data[: i + 2] == STATUS_LINES[self._status]
+        self._reason = b"" if usual else data[13:i]
+        self._begin_fields(i + 2)
         return True
 
     def _read_status(self, data: bytes) -> None:
-        version = _VERSIONS.get(data[:9])
-        if version is None:
+        version = data[:9]
+        if version == b"HTTP/1.1 ":
+            self._version = 11
+        elif version == b"HTTP/1.0 ":
+            self._version = 10
+        else:
             raise self.refusal("STATUS_LINE", "the answer does not begin with HTTP/1.1 or HTTP/1.0")
         first: i64 = data[9] - 48
         second: i64 = data[10] - 48
@@ -93,7 +100,6 @@ class ResponseParser(FieldScanner):
         good = first >= 1 and first <= 9 and second >= 0 and second <= 9 and third >= 0 and third <= 9
         if not good or (data[12] != 32 and data[12] != 13):
             raise self.refusal("STATUS", "the status is not three digits from 100 to 999")
-        self._version = version
         self._status = first * 100 + second * 10 + third
 
     # -- the whole ----------------------------------------------------------------------------------------------

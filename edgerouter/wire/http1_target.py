@@ -47,6 +47,9 @@ _HEX: Final[dict[bytes, int]] = {
 }
 
 
+_PLAIN: Final = bytes(_PATH_CHARS)
+
+
 def _pieces() -> list[bytes]:
     """For each byte value: how it stands in a path."""
     return [bytes([c]) if c in _PATH_CHARS else b"%%%02X" % c for c in range(256)]
@@ -79,6 +82,8 @@ def _normalize_escapes(raw: bytes) -> bytes:
 
 def _escape(part: bytes) -> bytes:
     """Escape what may not stand in a path."""
+    if not part.translate(None, _PLAIN):
+        return part
     return b"".join([_PIECES[c] for c in part])
 
 
