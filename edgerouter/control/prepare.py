@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from edgerouter import registry
 from edgerouter.config.fit import dotted, fit, nearest
 from edgerouter.config.static import Address, EntryPoint, StaticConfiguration, effective_entry_points, parse_address
+from edgerouter.contracts.snapshot import Provider, ProviderContext
 from edgerouter.control.cpus import worker_count
 from edgerouter.control.privileges import resolve_group, resolve_user
 from edgerouter.control.sockets import Opened
@@ -21,14 +21,13 @@ DOCKER_SOCKET: Final = "/var/run/docker.sock"
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A static configuration that can be run. ``providers``: options by name; ``owner``: (uid, gid) to become."""
+    """A static configuration that can be run. ``providers`` by name; ``owner``: (uid, gid) to become."""
 
     static: StaticConfiguration
     points: dict[str, EntryPoint]
     addresses: dict[str, Address]
     workers: int
-    providers: dict[str, Any]
-    kinds: Mapping[str, Mapping[str, Any]]
+    providers: dict[str, Provider]
     owner: tuple[int, int] | None = None
     group_files: tuple[str, ...] = (DOCKER_SOCKET,)
 
@@ -43,8 +42,7 @@ def prepare(static: StaticConfiguration) -> Prepared:
         points=points,
         addresses={name: _address(name, point) for name, point in points.items()},
         workers=_workers(static),
-        providers=_provider_options(static),
-        kinds=kinds(),
+        providers=_providers(static),
         owner=_owner(static),
     )
 
@@ -97,9 +95,12 @@ def _owner(static: StaticConfiguration) -> tuple[int, int] | None:
     return uid, resolve_group(static.group) if static.group else gid
 
 
-def _provider_options(static: StaticConfiguration) -> dict[str, Any]:
+def _providers(static: StaticConfiguration) -> dict[str, Provider]:
+    """What a provider's constructor finds wrong is the static configuration's fault too."""
     plugins = registry.load("providers")
-    options: dict[str, Any] = {}
+    table = kinds()
+    prefixes = static.providers.label_prefixes
+    providers: dict[str, Provider] = {}
     for name, section in static.providers.sections.items():
         plugin = plugins.get(name)
         if plugin is None:
@@ -107,8 +108,9 @@ def _provider_options(static: StaticConfiguration) -> dict[str, Any]:
             raise ConfigurationError(f"providers.{name}: there is no such provider; {hint}")
         if section is None or section is False:
             continue
-        options[name] = _fitted(name, section, plugin.options)
-    return options
+        options = _fitted(name, section, plugin.options)
+        providers[name] = plugin.cls(options, ProviderContext(name=name, kinds=table, prefixes=prefixes))
+    return providers
 
 
 def _fitted(name: str, section: Any, cls: type | None) -> Any:

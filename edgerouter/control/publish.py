@@ -38,9 +38,11 @@ class _Progress(msgspec.Struct):
 
 
 class Publisher:
-    """``generation`` is the number of the newest plan, from 1; ``deltas(generation, old, new)`` says what to send."""
+    """``generation`` is the number of the newest plan, from 1; ``deltas(generation, old, new)`` says what to send.
+    ``expected``: nothing counts as served before so many workers have joined."""
 
-    def __init__(self, deltas: Callable[[int, Plan, Plan], Iterable[Delta]]) -> None:
+    def __init__(self, deltas: Callable[[int, Plan, Plan], Iterable[Delta]], expected: int = 0) -> None:
+        self._expected = expected
         self._deltas = deltas
         self._progress: dict[Subscriber, _Progress] = {}
         self._plan: Plan | None = None
@@ -58,6 +60,7 @@ class Publisher:
     def join(self, worker: Subscriber) -> None:
         """A worker is ready for its first plan."""
         self._progress[worker] = _Progress()
+        self._expected -= 1
         self._advance(worker)
 
     def leave(self, worker: Subscriber) -> None:
@@ -87,7 +90,11 @@ class Publisher:
         return True
 
     def _is_served(self, generation: int) -> bool:
-        return bool(self._progress) and all(p.acknowledged >= generation for p in self._progress.values())
+        return (
+            self._expected <= 0
+            and bool(self._progress)
+            and all(p.acknowledged >= generation for p in self._progress.values())
+        )
 
     def _advance(self, worker: Subscriber) -> None:
         progress = self._progress[worker]
