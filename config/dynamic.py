@@ -16,37 +16,37 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
 class Domain(Model, frozen=True):
     """A certificate's names."""
 
-    main: str = ""
-    sans: tuple[str, ...] = ()
+    main: str = ""  # the certificate's first name
+    sans: tuple[str, ...] = ()  # its other names
 
 
 class RouterTLS(Model, frozen=True):
     """Presence turns TLS on for a router."""
 
-    options: str = ""
-    cert_resolver: str = ""
-    domains: tuple[Domain, ...] = ()
+    options: str = ""  # name of the TLS options
+    cert_resolver: str = ""  # name of the certificate resolver
+    domains: tuple[Domain, ...] = ()  # names to get certificates for
 
 
 class Observability(Model, frozen=True):
     """What is recorded of a router's requests; None takes the entry point's setting."""
 
-    access_logs: bool | None = None
-    metrics: bool | None = None
-    tracing: bool | None = None
-    trace_verbosity: str = ""
+    access_logs: bool | None = None  # write access log lines
+    metrics: bool | None = None  # count in metrics
+    tracing: bool | None = None  # make spans
+    trace_verbosity: str = ""  # minimal or detailed
 
 
 class Router(Model, frozen=True):
     """Rule, middlewares and service. ``priority`` 0 means the rule's length in bytes."""
 
-    entry_points: tuple[str, ...] = ()
-    middlewares: tuple[str, ...] = ()
-    service: str = ""
-    rule: str = ""
-    parent_refs: tuple[str, ...] = ()
-    rule_syntax: str = ""
-    priority: int = 0
+    entry_points: tuple[str, ...] = ()  # where it listens; the default entry points when empty
+    middlewares: tuple[str, ...] = ()  # steps, outermost first
+    service: str = ""  # where requests go
+    rule: str = ""  # which requests it takes
+    parent_refs: tuple[str, ...] = ()  # routers above it
+    rule_syntax: str = ""  # v3 or v2
+    priority: int = 0  # the highest is tried first; 0 is the rule's length in bytes
     tls: RouterTLS | None = None
     observability: Observability | None = None
 
@@ -74,18 +74,18 @@ class Service(msgspec.Struct, frozen=True):
 class ForwardingTimeouts(Model, frozen=True):
     """Seconds; 0 means none."""
 
-    dial_timeout: Duration = Duration(30)
-    response_header_timeout: Duration = Duration(0)
-    idle_conn_timeout: Duration = Duration(90)
+    dial_timeout: Duration = Duration(30)  # until a connection stands
+    response_header_timeout: Duration = Duration(0)  # from the request's end to the response's head; 0 is no limit
+    idle_conn_timeout: Duration = Duration(90)  # how long an idle connection is kept
 
 
 class ServersTransport(Model, frozen=True):
     """How servers are reached."""
 
-    server_name: str = ""
-    insecure_skip_verify: bool = False
-    root_cas: tuple[str, ...] = msgspec.field(default=(), name="rootCAs")
-    max_idle_conns_per_host: int = 200
+    server_name: str = ""  # name that the server's certificate must bear, and SNI
+    insecure_skip_verify: bool = False  # believe any certificate
+    root_cas: tuple[str, ...] = msgspec.field(default=(), name="rootCAs")  # files, or PEM texts, of CAs to believe
+    max_idle_conns_per_host: int = 200  # idle connections that are kept for each server
     forwarding_timeouts: ForwardingTimeouts = ForwardingTimeouts()
 
 
