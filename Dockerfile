@@ -18,11 +18,15 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN command -v gcc >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
 RUN python3 -m venv /opt/edgerouter
 WORKDIR /src
+# What the project needs, in a layer of its own: it is built again only when pyproject.toml changes.
+COPY pyproject.toml .
+RUN /opt/edgerouter/bin/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\\n')" >/tmp/needed \
+ && /opt/edgerouter/bin/pip install -r /tmp/needed
 # All rooms in one layer: a layer without providers/ would build, without an error, a wheel that lacks the room.
 COPY . .
 RUN /opt/edgerouter/bin/pip install . \
  && cd / && /opt/edgerouter/bin/python -c "import edgerouter.providers.docker, edgerouter.providers.file, edgerouter.middlewares, edgerouter.dashboard, edgerouter.config.dynamic" \
- && /opt/edgerouter/bin/pip uninstall -y pip >/dev/null
+ && /opt/edgerouter/bin/pip uninstall -y setuptools pip >/dev/null
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="EdgeRouter" \

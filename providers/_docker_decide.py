@@ -6,7 +6,7 @@ a Workload with a verdict; routers and services come from ``_synthesis``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -63,9 +63,33 @@ def item_name(container: Container) -> str:
     return normalize(container.name)
 
 
-def decide(containers: Sequence[Container], place: Place, settings: Settings) -> Snapshot:
-    """Return the whole answer for these containers."""
-    decision = _Decision(containers, place, settings)
+class Decoded:
+    """Labels that were decoded before, by container id: most containers are as they were at the event before."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known: dict[str, tuple[Mapping[str, str], LabelResult]] = {}
+
+    def forget_all_but(self, ids: Iterable[str]) -> None:
+        """Keep what is known of these containers."""
+        self._known = {key: self._known[key] for key in ids if key in self._known}
+
+    def labels(self, container: Container) -> LabelResult:
+        """Return what the container's labels say."""
+        known = self._known.get(container.id)
+        if known is None or known[0] != container.labels:
+            result = decode_labels(container.labels, self._settings.kinds, self._settings.prefixes)
+            known = self._known[container.id] = (container.labels, result)
+        return known[1]
+
+
+def decide(
+    containers: Sequence[Container], place: Place, settings: Settings, decoded: Decoded | None = None
+) -> Snapshot:
+    """Return the whole answer for these containers; ``decoded`` only saves work."""
+    decoded = decoded or Decoded(settings)
+    decoded.forget_all_but(container.id for container in containers)
+    decision = _Decision(containers, place, settings, decoded)
     for container in sorted(containers, key=lambda container: (container.name, container.id)):
         decision.consider(container)
     return decision.snapshot()
@@ -83,7 +107,8 @@ class _Seen(msgspec.Struct, frozen=True):
 class _Decision:
     """Collects what became of each container."""
 
-    def __init__(self, containers: Sequence[Container], place: Place, settings: Settings) -> None:
+    def __init__(self, containers: Sequence[Container], place: Place, settings: Settings, decoded: Decoded) -> None:
+        self.decoded = decoded
         self.by_id = {container.id: container for container in containers}
         self.place = place
         self.settings = settings
@@ -92,7 +117,7 @@ class _Decision:
     def consider(self, container: Container) -> None:
         """Decide on one container."""
         settings = self.settings
-        result = decode_labels(container.labels, settings.kinds, settings.prefixes)
+        result = self.decoded.labels(container)
         verdict = _not_taken(container, result, settings)
         if verdict is not None:
             problems = result.problems if verdict.code == "BAD_LABEL" else ()

@@ -13,7 +13,7 @@ import msgspec
 
 from edgerouter.clients.docker import TRANSPORT_ERRORS, DockerClient
 from edgerouter.contracts.snapshot import Snapshot
-from edgerouter.providers._docker_decide import Settings, decide
+from edgerouter.providers._docker_decide import Decoded, Settings, decide
 from edgerouter.providers._docker_facts import (
     Container,
     find_place,
@@ -47,6 +47,7 @@ class Watch:
     def __init__(self, client: DockerClient, settings: Settings) -> None:
         self.client = client
         self.settings = settings
+        self.decoded = Decoded(settings)
         self.containers: list[Container] = []
         self.inspected: dict[str, tuple[tuple[str, str], dict[str, Any]]] = {}
         self.leaving: dict[str, float] = {}  # container id -> when its stop is no longer believed
@@ -155,7 +156,7 @@ class Watch:
 
     def _changed(self) -> Snapshot | None:
         place = find_place(own_id(), self.containers, host_address())
-        snapshot = decide(self.containers, place, self.settings)
+        snapshot = decide(self.containers, place, self.settings, self.decoded)
         if snapshot == self.last:
             return None
         self.last = snapshot
