@@ -26,6 +26,14 @@ def plain_options(options: Any, name: str) -> dict[str, Any]:
 
 def make_step(name: str, middleware: Middleware) -> Step:
     """One middleware by itself, before its references are looked at."""
+    try:
+        return _make_step(name, middleware)
+    except Exception as error:  # options are a plugin's, and a plugin may be anybody's: only its users are refused
+        fault = Fault("", f"its options cannot be understood: {type(error).__name__}: {error}")
+        return Step(name, middleware.kind, {}, None, (fault,))
+
+
+def _make_step(name: str, middleware: Middleware) -> Step:
     if middleware.refused:
         return Step(name, middleware.kind, {}, None, (Fault("", middleware.refused, told=True),))
     plain = plain_options(middleware.options, name)

@@ -35,6 +35,14 @@ class Node(msgspec.Struct, frozen=True):
 
 def make_node(name: str, service: Service) -> Node:
     """Take a service apart."""
+    try:
+        return _make_node(name, service)
+    except Exception as error:  # options are a plugin's, and a plugin may be anybody's: only its users are refused
+        fault = Fault("", f"its options cannot be understood: {type(error).__name__}: {error}")
+        return Node(name, service.kind, {}, None, (), service.middlewares, (), "", (fault,))
+
+
+def _make_node(name: str, service: Service) -> Node:
     if service.refused:
         told = (Fault("", service.refused, told=True),)
         return Node(name, service.kind, {}, None, (), service.middlewares, (), "", told)
