@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -110,7 +111,8 @@ class Control:
         self._tasks.add(loop.create_task(self._announce_ready()))
         self._tick(loop, watchdog_interval())
         stop = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait({stop, supervision, self._workers.failed}, return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [stop, supervision, self._workers.failed]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         code = self._exit_code(supervision)
         notify("STOPPING=1")
         self._ending = self._make_ending()

@@ -78,8 +78,9 @@ class Workers:
         self._loop.call_later(HEARTBEAT, self._tick)
 
     def alive(self) -> list[WorkerProcess]:
-        """Processes that are not gone, in the order of their slots."""
-        return [s.process for s in self.slots if s.process is not None and s.process.state != GONE]
+        """Processes that were started and are not gone, in the order of their slots."""
+        processes = [slot.process for slot in self.slots if slot.process is not None]
+        return [process for process in processes if process.pid and process.state != GONE]
 
     def send_all(self, message: messages.Message) -> None:
         """Send to every living worker."""
@@ -119,6 +120,9 @@ class Workers:
         task.add_done_callback(self._tasks.discard)
 
     async def _launching(self, slot: Slot, process: WorkerProcess) -> None:
+        if self._ending:
+            process.state = GONE
+            return
         try:
             await self._launch(process)
         except OSError as error:
@@ -222,7 +226,7 @@ class Workers:
         for process in self.alive():
             limit = START_WITHIN if process.state == STARTING else HUNG_AFTER
             silent = now - process.heard
-            if silent > limit and not process.killed_for and process.pid:
+            if silent > limit and not process.killed_for:
                 process.kill(f"no sign of life for {silent:.1f} s")
                 if not self._ending:
                     self._hand_over(self.slots[process.slot])
