@@ -47,3 +47,9 @@ def _parents(drops_root: bool) -> list[str]:
     shared = ["/tmp", "/dev/shm", os.getcwd()]
     places = [*wanted, *shared] if drops_root else [*wanted, "/run", *shared]
     return [place for place in dict.fromkeys(places) if place and len(os.fsencode(place)) < _LONGEST]
+
+
+def control_sockets() -> list[str]:
+    """The control sockets of routers that run here, or ran and were killed; the newest first."""
+    found = [socket for parent in _parents(False) for socket in Path(parent).glob(f"edgerouter-*/{SOCKET}")]
+    return [str(path) for path in sorted(set(found), key=lambda path: os.stat(path).st_mtime, reverse=True)]
