@@ -35,22 +35,22 @@ class ProxyHeader:
         self,
         version: int,
         consumed: int = 0,
-        source: str = "",
+        source_address: str = "",
         source_port: int = 0,
-        destination: str = "",
+        destination_address: str = "",
         destination_port: int = 0,
     ) -> None:
         self.version = version
         self.consumed = consumed
-        self.source = source
+        self.source_address = source_address
         self.source_port = source_port
-        self.destination = destination
+        self.destination_address = destination_address
         self.destination_port = destination_port
 
     @property
     def local(self) -> bool:
         """True when the header names no client."""
-        return not self.source
+        return not self.source_address
 
 
 def parse(data: bytes) -> ProxyHeader | None:
@@ -113,8 +113,8 @@ def _parse_v1(data: bytes) -> ProxyHeader | None:
     if len(words) != 6 or words[1] not in (b"TCP4", b"TCP6"):
         raise _bad("a PROXY line needs TCP4, TCP6 or UNKNOWN, two addresses and two ports")
     six = words[1] == b"TCP6"
-    header.source = _text_address(words[2], six)
-    header.destination = _text_address(words[3], six)
+    header.source_address = _text_address(words[2], six)
+    header.destination_address = _text_address(words[3], six)
     header.source_port = _text_port(words[4])
     header.destination_port = _text_port(words[5])
     return header
@@ -165,9 +165,9 @@ def _read_addresses(header: ProxyHeader, data: bytes, width: int) -> None:
     ports = 16 + 2 * width
     source, destination = data[16 : 16 + width], data[16 + width : ports]
     if width == 4:
-        header.source, header.destination = str(IPv4Address(source)), str(IPv4Address(destination))
+        header.source_address, header.destination_address = str(IPv4Address(source)), str(IPv4Address(destination))
     else:
-        header.source, header.destination = str(IPv6Address(source)), str(IPv6Address(destination))
+        header.source_address, header.destination_address = str(IPv6Address(source)), str(IPv6Address(destination))
     header.source_port = int.from_bytes(data[ports : ports + 2], "big")
     header.destination_port = int.from_bytes(data[ports + 2 : ports + 4], "big")
 
