@@ -323,17 +323,19 @@ async def test_response_timeout_is_504() -> None:
 
 
 async def test_a_client_that_leaves_is_499_and_frees_the_server() -> None:
-    left = asyncio.Event()
+    asked, left = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
+        asked.set()
         await reader.read()
         left.set()
 
     rig = await Rig.start(serve)
     _, writer = await rig.connect()
     writer.write(GET)
-    await rig.until(lambda: rig.servers[0].in_flight == 1)
+    await asyncio.wait_for(asked.wait(), 5)
+    assert rig.servers[0].in_flight == 1
     writer.close()
     await asyncio.wait_for(left.wait(), 5)
     await rig.until(lambda: bool(rig.records))

@@ -1,0 +1,156 @@
+"""Every cause of the error tree, provoked with real sockets: its status, its body, its record."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import socket
+import ssl
+from typing import Any
+
+import pytest
+from proxy_rig import OneRoute, Rig, answering
+
+from edgerouter import errors
+from edgerouter.config.static import EntryPoint, EntryPointHttp
+from edgerouter.contracts.plugins import Middleware
+from edgerouter.errors import BodyTooLarge, BreakerOpen, EdgeError
+from edgerouter.http.exchange import Exchange
+from edgerouter.net.pool import TransportSettings
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+GET = b"GET /a HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n"
+
+
+class Raises(Middleware):
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def on_request(self, exchange: Exchange) -> None:
+        raise self.error
+
+
+class ReadsAll(Middleware):
+    needs_body = 4
+
+
+async def check(rig: Rig, raw: bytes, status: int, cause: str) -> bytes:
+    data = await rig.ask(raw)
+    assert data.startswith(b"HTTP/1.1 %d " % status), data
+    await rig.until(lambda: bool(rig.records))
+    assert [(r.status, r.cause) for r in rig.records] == [(status, cause)]
+    await rig.stop()
+    return data
+
+
+async def test_no_route() -> None:
+    data = await check(await Rig.start(answering(OK)), GET.replace(b"/a", b"/none"), 404, "NO_ROUTE")
+    assert data.endswith(b"\r\n\r\n404 page not found\n")
+    assert b"Content-Type: text/plain; charset=utf-8" in data and b"X-Content-Type-Options: nosniff" in data
+
+
+async def test_bad_config() -> None:
+    rig = await Rig.start(answering(OK))
+    assert isinstance(rig.engine.table, OneRoute)
+    rig.engine.table.route.refused = "middleware auth@file does not exist"
+    data = await check(rig, GET, 500, "BAD_CONFIG")
+    assert b"auth@file" not in data
+
+
+async def test_asleep() -> None:
+    rig = await Rig.start(answering(OK))
+    assert isinstance(rig.engine.table, OneRoute)
+    rig.engine.table.route.asleep = "container web is stopped"
+    await check(rig, GET, 503, "ASLEEP")
+
+
+async def test_middleware_failed() -> None:
+    rig = await Rig.start(answering(OK), steps=[Raises(KeyError("x"))])
+    await check(rig, GET, 500, "MIDDLEWARE_FAILED")
+
+
+@pytest.mark.parametrize(("error", "status"), [(BreakerOpen("tripped"), 503), (BodyTooLarge("big"), 413)])
+async def test_what_middlewares_raise(error: EdgeError, status: int) -> None:
+    rig = await Rig.start(answering(OK), steps=[Raises(error)])
+    await check(rig, GET, status, error.cause)
+
+
+async def test_body_too_large() -> None:
+    rig = await Rig.start(answering(OK), steps=[ReadsAll()])
+    await check(rig, b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", 413, "BODY_TOO_LARGE")
+
+
+async def test_a_chunked_body_too_large() -> None:
+    rig = await Rig.start(answering(OK), steps=[ReadsAll()])
+    raw = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    await check(rig, raw, 413, "BODY_TOO_LARGE")
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_head_too_large(ended: bool) -> None:
+    settings = EntryPoint(address=":0", http=EntryPointHttp(max_header_bytes=1000))
+    rig = await Rig.start(answering(OK), settings=settings)
+    raw = GET.replace(b"Connection", b"X-Big: " + b"a" * 2000 + (b"\r\nConnection" if ended else b""))
+    await check(rig, raw, 431, "HEAD_TOO_LARGE")
+
+
+async def test_connect_timeout() -> None:
+    """A listening socket whose queue is full: the kernel answers no SYN."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        rig = await Rig.start(transport=TransportSettings(dial_timeout=0.3))
+        rig.add_server(full.getsockname()[1])
+        await check(rig, GET, 504, "CONNECT_TIMEOUT")
+        for filler in fillers:
+            filler.close()
+
+
+async def test_an_untrusted_server(tmp_path: pathlib.Path) -> None:
+    import trustme
+
+    ca = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ca.issue_cert("localhost").configure_cert(context)
+    server = await asyncio.start_server(answering(OK), "127.0.0.1", 0, ssl=context)
+    rig = await Rig.start(transport=TransportSettings(tls=ssl.create_default_context()))
+    entry = rig.add_server(server.sockets[0].getsockname()[1])
+    entry.scheme, entry.host = "https", "localhost"
+    await check(rig, GET, 500, "UPSTREAM_TLS")
+    server.close()
+
+
+async def test_a_trusted_server() -> None:
+    import trustme
+
+    ca = trustme.CA()
+    context, trusting = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    ca.issue_cert("localhost").configure_cert(context)
+    ca.configure_trust(trusting)
+    server = await asyncio.start_server(answering(OK), "127.0.0.1", 0, ssl=context)
+    rig = await Rig.start(transport=TransportSettings(tls=trusting))
+    entry = rig.add_server(server.sockets[0].getsockname()[1])
+    entry.scheme, entry.host = "https", "localhost"
+    await check(rig, GET, 200, "")
+    server.close()
+
+
+def every_cause(cls: type[EdgeError] = EdgeError) -> list[Any]:
+    found = [cls]
+    for child in cls.__subclasses__():
+        found += every_cause(child)
+    return found
+
+
+def test_every_error_has_a_cause_a_status_and_a_side_of_its_own() -> None:
+    tree = [c for c in every_cause() if c.__module__ == errors.__name__]
+    leaves = [c for c in tree if not c.__subclasses__()]
+    causes = [c.cause for c in leaves if c is not errors.ConfigurationError]
+    assert len(set(causes)) >= len(causes) - 2, causes
+    for cls in tree:
+        assert 400 <= cls.status <= 599 and cls.side in ("downstream", "upstream", "internal")
+        assert cls.retry in ("never", "reused_only", "always")
