@@ -58,6 +58,14 @@ class BodyFilter:
         return b""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class TrailerEditor:
+    """Sees a body's trailers before its sink does."""
+
+    def edit(self, trailers: Headers) -> None:
+        """Change them in place."""
+
+
 class Body:
     """``length`` is the declared length in bytes, -1 where unknown. ``trailers`` are set when the body has ended."""
 
@@ -67,6 +75,7 @@ class Body:
         self.sink: BodySink | None = None
         self.filters: list[BodyFilter] | None = None
         self.trailers: Headers | None = None
+        self.trailer_editor: TrailerEditor | None = None
         self.error: EdgeError | None = None
         self.ended = False
         self.fed = 0  # bytes that came from the source
@@ -100,10 +109,29 @@ class Body:
                 return
         self._pass(data)
 
+    def add_filter(self, added: BodyFilter) -> None:
+        """Let ``added`` change what is held and what still comes; the length is then known only at the end."""
+        data = self.take()
+        if data:
+            data = added.feed(data)
+        if self.ended:
+            data += added.end()
+            self.length = len(data) if self.trailers is None else -1  # trailers need chunks
+        else:
+            self.length = -1
+            if self.filters is None:
+                self.filters = []
+            self.filters.append(added)
+        if data:
+            self._held = [data]
+            self._held_size = len(data)
+
     def finish(self, trailers: Headers | None) -> None:
         """The source has given all."""
         if self.filters is not None:
             self._flush_filters()
+        if trailers is not None and self.trailer_editor is not None:
+            self.trailer_editor.edit(trailers)
         self.trailers = trailers
         self.ended = True
         sink = self.sink
