@@ -12,17 +12,19 @@ from edgerouter.rules.predicates import PATH
 
 
 class Node:
-    """One branching of the tree: ``label`` is the text from the node above to here; children by first character."""
+    """One branching of the tree. ``prefix`` is the whole text from the root to here, ``depth`` its length; children
+    by the character that follows."""
 
-    def __init__(self, owner: int, label: str) -> None:
+    def __init__(self, owner: int, prefix: str) -> None:
         self.owner = owner
-        self.label = label
+        self.prefix = prefix
+        self.depth = len(prefix)
         self.bucket: Bucket | None = None
         self.children: dict[str, Node] | None = None
 
     def copy(self, owner: int) -> Node:
         """An independent copy; children and bucket are shared until they are changed."""
-        node = Node(owner, self.label)
+        node = Node(owner, self.prefix)
         node.bucket = self.bucket
         children = self.children
         node.children = None if children is None else children.copy()
@@ -42,7 +44,7 @@ class Node:
         """Add a child, or replace the one of the same character."""
         if self.children is None:
             self.children = {}
-        self.children[child.label[0]] = child
+        self.children[child.prefix[self.depth]] = child
 
 
 class PathIndex:
@@ -61,20 +63,24 @@ class PathIndex:
         bucket = self.exact.get(path)
         if bucket is not None:
             best = bucket.find(exchange, best)
+        return self._find_prefix(exchange, path, best)
+
+    def _find_prefix(self, exchange: Exchange, path: str, best: Entry | None) -> Entry | None:
+        """Walk down by the characters that tell children apart; the texts between are compared at buckets only."""
         node = self.root
-        position = 0
         size = len(path)
         while True:
             bucket = node.bucket
             if bucket is not None:
+                if not path.startswith(node.prefix):
+                    return best
                 best = bucket.find(exchange, best)
             children = node.children
-            if children is None or position >= size:
+            if children is None or node.depth >= size:
                 return best
-            child = children.get(path[position])
-            if child is None or not path.startswith(child.label, position):
+            child = children.get(path[node.depth])
+            if child is None:
                 return best
-            position += len(child.label)
             node = child
 
     def add(self, entry: Entry, branch: Branch) -> None:
@@ -119,28 +125,22 @@ class PathIndex:
     def _node(self, prefix: str) -> Node:
         """The node of exactly this prefix, made where it is missing."""
         node = self.root
-        position = 0
-        while position < len(prefix):
+        while node.depth < len(prefix):
+            char = prefix[node.depth]
             children = node.children
-            if children is None or prefix[position] not in children:
-                child = Node(self.owner, prefix[position:])
+            if children is None or char not in children:
+                child = Node(self.owner, prefix)
                 node.attach(child)
                 return child
-            child = node.own_child(prefix[position], self.owner)
-            shared = _common(child.label, prefix, position)
-            if shared < len(child.label):
-                child = self._split(node, child, shared)
-            position += shared
+            child = node.own_child(char, self.owner)
+            shared = _common(child.prefix, prefix, node.depth)
+            if shared < child.depth:
+                between = Node(self.owner, prefix[:shared])
+                between.attach(child)
+                node.attach(between)
+                child = between
             node = child
         return node
-
-    def _split(self, parent: Node, child: Node, size: int) -> Node:
-        """Put a node between: the first ``size`` characters of the child's label."""
-        between = Node(self.owner, child.label[:size])
-        child.label = child.label[size:]
-        between.attach(child)
-        parent.attach(between)
-        return between
 
     def _remove_prefix(self, entry: Entry, branch: Branch) -> None:
         node = self._node(branch.path)
@@ -153,31 +153,20 @@ class PathIndex:
     def _prune(self, prefix: str) -> None:
         """Drop empty ends along the prefix, and join nodes that no longer branch."""
         trail = [self.root]
-        position = 0
-        while position < len(prefix):
-            child = trail[-1].own_child(prefix[position], self.owner)
-            trail.append(child)
-            position += len(child.label)
+        while trail[-1].depth < len(prefix):
+            node = trail[-1]
+            trail.append(node.own_child(prefix[node.depth], self.owner))
         while len(trail) > 1:
             node = trail.pop()
-            if node.bucket is not None:
+            if node.bucket is not None or (node.children is not None and len(node.children) > 1):
                 return
-            parent = trail[-1]
-            assert parent.children is not None
-            if not node.children:
-                del parent.children[node.label[0]]
-            elif len(node.children) == 1:
-                self._join(parent, node)
+            children = trail[-1].children
+            assert children is not None
+            char = node.prefix[trail[-1].depth]
+            if node.children:
+                children[char] = next(iter(node.children.values()))
                 return
-            else:
-                return
-
-    def _join(self, parent: Node, node: Node) -> None:
-        assert node.children is not None
-        only = node.own_child(next(iter(node.children)), self.owner)
-        only.label = node.label + only.label
-        parent.attach(only)
-
+            del children[char]
 
 def _owned(bucket: Bucket | None, owner: int) -> Bucket:
     if bucket is None:
@@ -185,10 +174,10 @@ def _owned(bucket: Bucket | None, owner: int) -> Bucket:
     return bucket if bucket.owner == owner else bucket.copy(owner)
 
 
-def _common(label: str, prefix: str, position: int) -> int:
-    """How many characters of the label the prefix has from the position on; at least 1."""
-    size = min(len(label), len(prefix) - position)
-    for i in range(size):
-        if label[i] != prefix[position + i]:
+def _common(one: str, other: str, start: int) -> int:
+    """How many characters both texts have in common, given that those before ``start`` are the same."""
+    size = min(len(one), len(other))
+    for i in range(start, size):
+        if one[i] != other[i]:
             return i
     return size

@@ -84,6 +84,8 @@ class _Builder:
             predicate = plugin.cls(list(call.args))
         except ArgumentError as fault:
             place = call.places[min(fault.index, len(call.places) - 1)]
+            if fault.offset and self.text[place] == "`":
+                place += 1 + fault.offset
             raise RuleError(f"{plugin.name}: {fault.message}", place, self.text) from fault
         except ValueError as fault:
             raise RuleError(f"{plugin.name}: {fault}", call.places[0], self.text) from fault

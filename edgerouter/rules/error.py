@@ -8,12 +8,13 @@ _WINDOW: Final = 60  # characters of a long rule shown on each side of the fault
 
 
 class ArgumentError(ValueError):
-    """A matcher refuses an argument: ``index`` says which one, counted from 0."""
+    """A matcher refuses an argument: ``index`` says which one, counted from 0, ``offset`` where in it."""
 
-    def __init__(self, message: str, index: int = 0) -> None:
+    def __init__(self, message: str, index: int = 0, offset: int = 0) -> None:
         super().__init__(message)
         self.message = message
         self.index = index
+        self.offset = offset
 
 
 class RuleError(ValueError):

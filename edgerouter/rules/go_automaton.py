@@ -1,0 +1,237 @@
+"""Runs the program of a Go regular expression in time linear in the text, whatever the pattern.
+
+``Automaton`` says whether there is a match: states are sets of instructions, made when first needed and kept, a
+bounded number of them. ``Spans`` says where match and groups are: it walks all alternatives side by side in the order
+of their preference (leftmost-first, as Go). Text is Unicode.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edgerouter.rules.go_program import ASSERT, CHAR, JUMP, MATCH, SAVE, SPLIT, Program
+from edgerouter.rules.go_syntax import BEGIN_LINE, BEGIN_TEXT, BOUNDARY, END_LINE, END_TEXT, NO_BOUNDARY
+
+_MOST_KEPT: Final = 5000  # transitions of one automaton; beyond, it starts to learn anew
+_START: Final = 0  # what stands before: nothing, a line feed, a word's character, any other
+_LINE: Final = 1
+_WORD: Final = 2
+_OTHER: Final = 3
+_LINES: Final = BEGIN_LINE | END_LINE
+_WORDS: Final = BOUNDARY | NO_BOUNDARY
+_WORD_CHARS: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
+
+
+class State:
+    """``codes`` are the instructions that wait for the next character; ``before`` the kind of the character before."""
+
+    def __init__(self, codes: tuple[int, ...], before: int) -> None:
+        self.codes = codes
+        self.before = before
+        self.next: dict[str, State] = {}
+        self.at_end = -1  # whether the text may end here: 1 or 0, -1 not known yet
+        self.final = False
+
+
+class Automaton:
+    """The yes-or-no matcher of one program."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._states: dict[tuple[tuple[int, ...], int], State] = {}
+        self._kept = 0
+        self._matched = State((), -1)
+        self._matched.final = True
+        self._dead = State((), -2)
+        self._dead.final = True
+        self._anchored = not _closure(program, [0], ~BEGIN_TEXT)  # nothing can begin behind the first character
+        self._start = self._state((0,), _START)
+
+    def search(self, text: str) -> bool:
+        """True when some part of the text matches."""
+        state = self._start
+        for char in text:
+            following = state.next.get(char)
+            if following is None:
+                following = self._step(state, char)
+            if following.final:
+                return following is self._matched
+            state = following
+        if state.at_end < 0:
+            state.at_end = int(self._ends(state))
+        return state.at_end == 1
+
+    def _state(self, codes: tuple[int, ...], before: int) -> State:
+        key = (codes, before)
+        state = self._states.get(key)
+        if state is None:
+            state = State(codes, before)
+            self._states[key] = state
+        return state
+
+    def _step(self, state: State, char: str) -> State:
+        """Work out where a character leads to, and keep the answer."""
+        if self._kept >= _MOST_KEPT:
+            state = self._forget(state)
+        program = self._program
+        waiting = _closure(program, list(state.codes), assertions_between(state.before, char))
+        following = self._follow(waiting, char)
+        state.next[char] = following
+        self._kept += 1
+        return following
+
+    def _forget(self, state: State) -> State:
+        """Drop all states; links are cut, for states refer to each other. Return a new one in the place of this."""
+        for old in self._states.values():
+            old.next = {}
+        self._kept = 0
+        self._states = {}
+        self._start = self._state((0,), _START)
+        return self._state(state.codes, state.before)
+
+    def _follow(self, waiting: list[int], char: str) -> State:
+        program = self._program
+        codes: set[int] = set()
+        for code in waiting:
+            if program.operations[code] == MATCH:
+                return self._matched
+            if program.sets[program.first[code]].has(char):
+                codes.add(code + 1)
+        if not self._anchored:
+            codes.add(0)
+        if not codes:
+            return self._dead
+        return self._state(tuple(sorted(codes)), self._kind(char))
+
+    def _kind(self, char: str) -> int:
+        """Kinds that the program's assertions do not tell apart are one, for fewer states."""
+        kind = kind_of(char)
+        assertions = self._program.assertions
+        if kind == _LINE and not assertions & _LINES:
+            return _OTHER
+        if kind == _WORD and not assertions & _WORDS:
+            return _OTHER
+        return kind
+
+    def _ends(self, state: State) -> bool:
+        program = self._program
+        waiting = _closure(program, list(state.codes), assertions_between(state.before, ""))
+        return any(program.operations[code] == MATCH for code in waiting)
+
+
+def kind_of(char: str) -> int:
+    """What kind of neighbour a character is; "" is the text's edge."""
+    if not char:
+        return _START
+    if char == "\n":
+        return _LINE
+    return _WORD if char in _WORD_CHARS else _OTHER
+
+
+def assertions_between(before: int, char: str) -> int:
+    """All assertions that hold between a character of the kind ``before`` and this one ("": the end)."""
+    after = kind_of(char)
+    found = NO_BOUNDARY if (before == _WORD) == (after == _WORD) else BOUNDARY
+    if before == _START:
+        found |= BEGIN_TEXT | BEGIN_LINE
+    elif before == _LINE:
+        found |= BEGIN_LINE
+    if after == _START:
+        found |= END_TEXT | END_LINE
+    elif after == _LINE:
+        found |= END_LINE
+    return found
+
+
+def _closure(program: Program, codes: list[int], holding: int) -> list[int]:
+    """Every CHAR and MATCH that is reached from the instructions without reading a character."""
+    operations, first, second = program.operations, program.first, program.second
+    seen: set[int] = set()
+    found: list[int] = []
+    while codes:
+        code = codes.pop()
+        if code in seen:
+            continue
+        seen.add(code)
+        operation = operations[code]
+        if operation in (CHAR, MATCH):
+            found.append(code)
+        elif operation == JUMP:
+            codes.append(first[code])
+        elif operation == SPLIT:
+            codes.append(first[code])
+            codes.append(second[code])
+        elif operation == SAVE or first[code] & holding == first[code]:
+            codes.append(code + 1)
+    return found
+
+
+class _Thread:
+    def __init__(self, code: int, spans: list[int]) -> None:
+        self.code = code
+        self.spans = spans
+
+
+class Spans:
+    """Finds where the match and its groups begin and end."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._size = 2 * len(program.names)
+
+    def find(self, text: str, start: int = 0) -> list[int] | None:
+        """Flattened begin and end offsets of group 0, 1, ... (-1: did not take part) of the leftmost match."""
+        program = self._program
+        threads: list[_Thread] = []
+        best: list[int] | None = None
+        position = start
+        while True:
+            char = text[position : position + 1]
+            before = kind_of(text[position - 1 : position]) if position else _START
+            if best is None:
+                threads.append(_Thread(0, [-1] * self._size))
+            elif not threads:
+                return best
+            holding = assertions_between(before, char)
+            following: list[_Thread] = []
+            for thread in self._spread(threads, holding, position):
+                code = thread.code
+                if program.operations[code] == MATCH:
+                    best = thread.spans
+                    break
+                if char and program.sets[program.first[code]].has(char):
+                    following.append(_Thread(code + 1, thread.spans))
+            if not char:
+                return best
+            threads = following
+            position += 1
+
+    def _spread(self, threads: list[_Thread], holding: int, position: int) -> list[_Thread]:
+        """All threads that wait for a character or have matched, the preferred ones first."""
+        program = self._program
+        operations, first = program.operations, program.first
+        seen: set[int] = set()
+        found: list[_Thread] = []
+        stack = threads[::-1]
+        while stack:
+            thread = stack.pop()
+            code = thread.code
+            if code in seen:
+                continue
+            seen.add(code)
+            operation = operations[code]
+            if operation in (CHAR, MATCH):
+                found.append(thread)
+            elif operation == JUMP:
+                stack.append(_Thread(first[code], thread.spans))
+            elif operation == SPLIT:
+                stack.append(_Thread(program.second[code], thread.spans))
+                stack.append(_Thread(first[code], thread.spans))
+            elif operation == ASSERT:
+                if first[code] & holding == first[code]:
+                    stack.append(_Thread(code + 1, thread.spans))
+            elif operation == SAVE:
+                spans = thread.spans.copy()
+                spans[first[code]] = position
+                stack.append(_Thread(code + 1, spans))
+        return found
