@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from live.toolbox import exchange, fetch, until
 
-from edgerouter.config.static import EntryPoint, StaticConfiguration, parse_address
+from edgerouter.config.static import EntryPoint, Metrics, StaticConfiguration, parse_address
 from edgerouter.control import workers as workers_module
 from edgerouter.control.build import build
 from edgerouter.control.build_keys import Keys
@@ -35,7 +35,7 @@ class Crew:
     """Workers that serve ping, and what is needed to look at them."""
 
     def __init__(self, count: int, records_fd: int | None = None) -> None:
-        self.static = StaticConfiguration(entry_points=POINTS, workers=count)
+        self.static = StaticConfiguration(entry_points=POINTS, workers=count, metrics=Metrics(add_internals=True))
         self.opened: list[Opened] = open_all({n: parse_address(p.address) for n, p in POINTS.items()}, count)
         self.reader = CounterReader()
         keys = Keys()
