@@ -39,6 +39,9 @@ class Session:
     def upstream_responded(self, response: Response, upstream: Upstream) -> None:
         """The response's head; its body may still be coming."""
 
+    def upstream_done(self) -> None:
+        """The server has given its whole response, or broke off within it; may come before ``upstream_responded``."""
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Downstream(Peer):

@@ -83,6 +83,8 @@ class UpstreamConnection(Upstream):
         if body is not None:
             self._response_body = None
             self._end_at_eof(reader, body)
+            if session is not None:
+                session.upstream_done()
         elif session is not None:
             session.upstream_failed(UpstreamReset("the server closed the connection before its response"), self)
         self._let_go_of_request()
@@ -283,10 +285,7 @@ class UpstreamConnection(Upstream):
         try:
             position = reader.feed(data, 0, body)
         except EdgeError as error:
-            self._response_body = None
-            self._session = None
-            body.fail(error)
-            self.close()
+            self._break_off(body, error)
             return
         if not reader.done:
             self._pending = data[position:]
@@ -294,8 +293,20 @@ class UpstreamConnection(Upstream):
             self._close = self._close or position < len(data)
             self._finish()
 
+    def _break_off(self, body: Body, error: EdgeError) -> None:
+        session = self._session
+        self._response_body = None
+        self._session = None
+        body.fail(error)
+        if session is not None:
+            session.upstream_done()
+        self.close()
+
     def _finish(self) -> None:
         """The response is complete. Unless the request is as well, the connection cannot be used again."""
+        session = self._session
+        if session is not None:
+            session.upstream_done()
         self._session = None
         self._response_body = None
         self._reader = None

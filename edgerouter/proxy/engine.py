@@ -102,11 +102,14 @@ class SideDownstream(Downstream):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.future: asyncio.Future[Response] = loop.create_future()
+        self.flow: Flow | None = None
 
     def respond(self, response: Response) -> None:
         """Hand it over."""
         if not self.future.done():
             self.future.set_result(response)
+        if self.flow is not None:
+            self.flow.side_responded()
 
 
 class Engine(Handler):
@@ -269,6 +272,7 @@ class Engine(Handler):
         exchange.started = time.monotonic()
         flow = Flow(self, downstream, exchange, None)
         flow.recorded = False
+        downstream.flow = flow
         flow.start_at(node)
         return downstream.future
 

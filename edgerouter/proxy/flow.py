@@ -71,6 +71,7 @@ class Flow(Session):
         self._server: Server | None = None
         self._upstream: Upstream | None = None
         self._tried: list[Server] | None = None
+        self._given: Body | None = None
         self._other: Server | None = None
         self._fresh = False
         self._appended_peer = False
@@ -343,12 +344,23 @@ class Flow(Session):
         if not self._over and not self._responding:
             self._downstream.inform(response)
 
+    def upstream_done(self) -> None:
+        """The server is free again."""
+        server = self._server
+        self._upstream = None
+        if server is not None:
+            self._server = None
+            server.in_flight -= 1
+        if self._responding and not self.recorded:
+            self._end(0)
+
     def upstream_responded(self, response: Response, upstream: Upstream) -> None:
         """The response's head is there."""
         if self._over:
             upstream.cancel(self)
             return
         self.exchange.response = response
+        self._given = response.body
         self._walk_out(self._reached - 1)
 
     # -- out ----------------------------------------------------------------------------------------------------
@@ -399,7 +411,6 @@ class Flow(Session):
         self._walk_out(i - 1)
 
     def _replace(self, error: EdgeError) -> None:
-        self._drop_response()
         exchange = self.exchange
         exchange.cause = error.cause
         exchange.detail = error.message
@@ -476,6 +487,11 @@ class Flow(Session):
         assert response is not None
         self._responding = True
         upstream = self._upstream
+        if upstream is not None and response.body is not self._given:
+            # A step has put another response in the place of the server's: what still comes of that is not wanted.
+            upstream.cancel(self)
+            self._leave_server()
+            upstream = None
         self._downstream.respond(response)
         if response.status == 101 and upstream is not None and not self._over:
             upstream.tunnel(self._downstream.tunnel())
@@ -485,6 +501,11 @@ class Flow(Session):
     def response_sent(self, body_bytes: int) -> None:
         """All is sent."""
         self._end(body_bytes)
+
+    def side_responded(self) -> None:
+        """A side request's response was handed over; it is over once its server is done."""
+        if self._upstream is None:
+            self._end(0)
 
     def response_failed(self, error: EdgeError, body_bytes: int) -> None:
         """The response broke off."""
