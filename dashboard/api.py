@@ -90,10 +90,10 @@ class Api:
         router.add_get(f"{base}/overview", self._simple(lambda view: shapes.overview(view, self._static)))
         router.add_get(f"{base}/rawdata", self._simple(shapes.rawdata))
         router.add_get(f"{base}/version", self._simple(self._version))
-        router.add_get(f"{base}/problems", self._simple(lambda view: view.problems))
-        router.add_get(f"{base}/workloads", self._simple(lambda view: view.ledger))
-        router.add_get(f"{base}/providers", self._simple(lambda view: list(view.providers.values())))
-        router.add_get(f"{base}/workers", self._simple(lambda view: view.workers))
+        router.add_get(f"{base}/problems", self._simple(lambda view: list(map(shapes.camel, view.problems))))
+        router.add_get(f"{base}/workloads", self._simple(lambda view: list(map(shapes.camel, view.ledger))))
+        router.add_get(f"{base}/providers", self._simple(lambda view: list(map(shapes.camel, view.providers.values()))))
+        router.add_get(f"{base}/workers", self._simple(lambda view: list(map(shapes.camel, view.workers))))
         router.add_get(f"{base}/present", self._present.handle)
 
     def _simple(self, make: Callable[[View], Any]) -> Callable[[web.Request], Any]:

@@ -63,10 +63,10 @@ class Present:
             "routers": [shapes.router(item) for item in view.routers.values()],
             "services": [shapes.service(item) for item in view.services.values()],
             "middlewares": [shapes.middleware(item) for item in view.middlewares.values()],
-            "problems": view.problems,
-            "workloads": view.ledger,
-            "providers": list(view.providers.values()),
-            "workers": view.workers,
+            "problems": list(map(shapes.camel, view.problems)),
+            "workloads": list(map(shapes.camel, view.ledger)),
+            "providers": list(map(shapes.camel, view.providers.values())),
+            "workers": list(map(shapes.camel, view.workers)),
             "traffic": self._traffic(view),
         }
 

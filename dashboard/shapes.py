@@ -25,6 +25,16 @@ def encode(value: Any) -> bytes:
     return _encoder.encode(value)
 
 
+def camel(item: msgspec.Struct) -> Json:
+    """Any of the view's objects with camelCase names, as the rest of the API has them."""
+    return {_camel(name): getattr(item, name) for name in item.__struct_fields__}
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
 def _state(item: RouterView | ServiceView | MiddlewareView) -> Json:
     state: Json = {"status": item.status}
     if item.errors:
