@@ -39,9 +39,7 @@ def answer(text: str = "a", *servers: str, strategy: str = "wrr", **rest: Any) -
     addresses = tuple(Address(url=url) for url in servers)
     http = HttpConfiguration(
         routers={"r": Router(rule=f"Host(`{text}`)", service="s")},
-        services={
-            "s": Service("loadBalancer", Servers(servers=tuple(Address(url=url) for url in servers), strategy=strategy))
-        },
+        services={"s": Service("loadBalancer", Servers(servers=addresses, strategy=strategy))},
     )
     return Snapshot(configuration=DynamicConfiguration(http=http), **rest)
 
