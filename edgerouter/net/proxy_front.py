@@ -13,7 +13,7 @@ from typing import Any, Final
 from edgerouter.errors import EdgeError
 from edgerouter.net.clock import Clock, Peer
 from edgerouter.net.session import Downstream
-from edgerouter.wire import proxy_protocol
+from edgerouter.wire.proxy_protocol import parse
 
 _SECONDS: Final = 5.0  # a proxy sends its header at once
 _MAX_HEADER: Final = 65536 + 16
@@ -41,7 +41,7 @@ class ProxyFront(Peer):
             return
         self._data += data
         try:
-            header = proxy_protocol.parse(self._data)
+            header = parse(self._data)
         except EdgeError:
             transport.abort()
             return
