@@ -76,7 +76,7 @@ def decode_hook(kind: type, value: Any) -> Any:
     if kind is Duration:
         return Duration.parse(value)
     if kind is Secret:
-        return Secret(str(value))
+        return value if isinstance(value, Secret) else Secret(str(value))
     raise NotImplementedError(kind)
 
 
