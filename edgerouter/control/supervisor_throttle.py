@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 from edgerouter.config.dynamic import Service
 from edgerouter.contracts.snapshot import Snapshot
 from edgerouter.control.supervisor_timing import Handle, Timing
+
+log = logging.getLogger("edgerouter.control")
 
 
 class Throttle:
@@ -38,7 +41,10 @@ class Throttle:
     def _fire(self) -> None:
         self.stop()
         self._next = self._timing.now() + self._interval
-        self._act()
+        try:
+            self._act()
+        except Exception:  # called from a provider's stream: a fault of ours must not be taken for the provider's
+            log.exception("the newest configuration could not be used; the last one goes on serving")
 
 
 def only_servers(old: Snapshot | None, new: Snapshot) -> bool:

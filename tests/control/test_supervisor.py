@@ -9,16 +9,11 @@ from typing import Any
 import pytest
 
 from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, Model, Router, Service
-from edgerouter.config.static import EntryPoint, StaticConfiguration
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Snapshot, Workload
-from edgerouter.control.build import Build
-from edgerouter.control.build_keys import Keys
 from edgerouter.control.supervisor import Supervisor, back_off
-from edgerouter.control.supervisor_cycle import Cycle
 from edgerouter.control.supervisor_throttle import only_servers
 from edgerouter.control.supervisor_timing import Timing
-from edgerouter.control.view import Picture
 
 
 class Address(Model, frozen=True):
@@ -307,32 +302,15 @@ async def test_reports_reach_those_that_write_back_the_newest_only() -> None:
     await supervisor.stop()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for it."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
+async def test_a_fault_in_what_follows_a_change_is_not_the_providers() -> None:
+    timing, script = ManualTiming(), Script()
 
+    def broken() -> None:
+        raise RuntimeError("a fault of ours")
 
-async def test_a_round_builds_publishes_shows_and_tells() -> None:
-    static = StaticConfiguration(entry_points={"web": EntryPoint(address=":80")})
-    picture, writer = Picture(), Writer()
-    writer.may_go_on.set()
-    builds: list[Build] = []
-    cycle = Cycle(static, "/run/control", {"p": writer}, Keys(), picture, lambda build, seconds: builds.append(build))
-    running = asyncio.ensure_future(cycle.run())
-    writer.says.put_nowait(answer("a", "http://h:1", workloads=(Workload(id="1", name="one", routers=("r",)),)))
-    await until(lambda: "r@p" in picture.view.routers)
-    assert picture.view.generation == len(builds)
-    assert "router:r@p" in builds[-1].plan.entries and "router:ping@internal" in builds[-1].plan.entries
-    assert [line.verdict for line in picture.view.ledger] == ["ROUTED"]
-    assert picture.view.providers["p"].state == "running" and "internal" in picture.view.providers
-    await until(lambda: bool(writer.outcomes))
-    writer.says.put_nowait(OSError("gone"))
-    await until(lambda: picture.view.providers["p"].state == "stale")
-    assert any("gone" in problem.message for problem in picture.view.problems)
-    assert "r@p" in picture.view.routers
-    cycle.servers_down(frozenset({("s@p", "http://h:1")}))
-    await until(lambda: picture.view.services["s@p"].servers[0].up is False)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    supervisor = Supervisor({"p": script}, broken, 0.2, timing)
+    supervisor.start()
+    script.says.put_nowait(answer("a"))
+    await settle()
+    assert supervisor.states["p"].state == "running" and supervisor.snapshots["p"] == answer("a")
+    await supervisor.stop()
