@@ -1,0 +1,117 @@
+"""headers: sets and deletes fields of requests and responses, answers CORS preflights, adds security fields.
+
+``customRequestHeaders`` and ``customResponseHeaders`` replace a field, or delete it where the value is empty. ``Host``
+sets the request's host; ``X-Forwarded-For`` with an empty value keeps the client's address from the server. Fields that
+frame a message or belong to one connection (Content-Length, Transfer-Encoding, Connection ...) are the router's own:
+they are left out.
+
+With a CORS option, preflight requests (OPTIONS with Origin and Access-Control-Request-Method) are answered here. With
+``allowedHosts``, other hosts are answered 500, cause ``BAD_HOST``. On responses, custom fields win over CORS fields,
+and both over security fields.
+
+    labels:  edgerouter.http.middlewares.mark.headers.customrequestheaders.X-Script-Name=test
+             edgerouter.http.middlewares.mark.headers.stsseconds=31536000
+
+    http:
+      middlewares:
+        mark:
+          headers:
+            customResponseHeaders:
+              X-Powered-By: ""
+            accessControlAllowOriginList: [https://acme.com]
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edgerouter.contracts.plugins import Middleware, PluginContext
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.headers import Headers
+from edgerouter.http.message import Request, Response
+from edgerouter.middlewares._headers_cors import Cors
+from edgerouter.middlewares._headers_options import Options
+from edgerouter.middlewares._headers_secure import Secure
+from edgerouter.registry import middleware
+
+__all__ = ["HeadersStep", "Options"]
+
+_OWN: Final = frozenset(
+    ("connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
+)
+
+
+@middleware("headers", Options)
+class HeadersStep(Middleware):
+    """In: preflight, custom fields, host check. Out: security fields, CORS fields, custom fields."""
+
+    def __init__(self, options: Options, context: PluginContext) -> None:
+        super().__init__()
+        if options == Options():
+            raise ValueError("headers: nothing is set; write e.g. customRequestHeaders: {X-Name: value}")
+        self._cors = Cors(options)
+        self._secure = Secure(options)
+        self._request = _fields(options.custom_request_headers, "customRequestHeaders")
+        self._response = _fields(options.custom_response_headers, "customResponseHeaders")
+        self._hides_peer = any(name.lower() == "x-forwarded-for" and not value for name, value in self._request)
+        self._slot = context.slot
+
+    def on_request(self, exchange: Exchange) -> Response | None:
+        """See ``Middleware.on_request``."""
+        request = exchange.request
+        if self._cors.wanted:
+            answer = self._cors.preflight(request)
+            if answer is not None:
+                return answer
+        if self._secure.wanted:
+            exchange.keep(self._slot, self._secure.is_tls(request))
+        self._edit_request(exchange, request)
+        refusal = self._secure.refuse(request)
+        if refusal is not None:
+            exchange.cause = "BAD_HOST"
+            exchange.detail = f"headers: the host {request.authority!r} is not among allowedHosts"
+            self._edit_response(request, refusal.headers)
+        return refusal
+
+    def on_response(self, exchange: Exchange) -> None:
+        """See ``Middleware.on_response``."""
+        response = exchange.response
+        if response is None:
+            return
+        if self._secure.wanted:
+            self._secure.mark(exchange.slot(self._slot) is True, response.headers)
+        self._edit_response(exchange.request, response.headers)
+
+    def _edit_request(self, exchange: Exchange, request: Request) -> None:
+        for name, value in self._request:
+            if name.lower() == "host":
+                request.authority = value or request.authority
+            elif value:
+                request.headers.set(name, value)
+            else:
+                request.headers.remove(name)
+        if self._hides_peer:
+            exchange.forwarded_for = False
+
+    def _edit_response(self, request: Request, headers: Headers) -> None:
+        if self._cors.wanted:
+            self._cors.mark(request, headers)
+        for name, value in self._response:
+            if value:
+                headers.set(name, value)
+            else:
+                headers.remove(name)
+
+
+def _fields(given: dict[str, str], option: str) -> list[tuple[str, str]]:
+    """Return what to set, checked once here so that it cannot fail at a request; raises ValueError."""
+    probe = Headers()
+    for name, value in given.items():
+        try:
+            probe.set(name, value)
+        except ValueError:
+            raise ValueError(
+                f"headers: {option}: {name!r}: {value!r} is no header field; a name holds letters, digits and hyphens,"
+                " a value one line"
+            ) from None
+    return [(name, value) for name, value in given.items() if name.lower() not in _OWN]
