@@ -199,15 +199,16 @@ class FieldScanner:
     def _fault(self, data: bytes, i: i64) -> None:
         """Raise the error for the byte at ``i``; a CR at the very end may still become CRLF."""
         byte = data[i]
+        named = b":" in data[self._at : i]
         if byte == 13:
-            if i + 1 < len(data):
-                raise self.refusal("BARE_CR", "a CR without LF in a header line")
-            if b":" in data[self._at : i]:
+            if i + 1 >= len(data):
                 return
+            if named or data[i + 1] != 10:
+                raise self.refusal("BARE_CR", "a CR without LF in a header line")
             raise self.refusal("HEADER_NAME", "a header line without a colon")
         if byte == 10:
             raise self.refusal("BARE_LF", "a line ends in LF without CR")
-        if b":" in data[self._at : i]:
+        if named:
             raise self.refusal("HEADER_VALUE", f"byte 0x{byte:02x} in a header value")
         if i == self._at and (byte == 32 or byte == 9):
             raise self.refusal("FOLDED_LINE", "a header line begins with white space (obsolete line folding)")
