@@ -168,6 +168,7 @@ class PathIndex:
                 return
             del children[char]
 
+
 def _owned(bucket: Bucket | None, owner: int) -> Bucket:
     if bucket is None:
         return Bucket(owner)

@@ -10,7 +10,7 @@ from edgerouter.rules.error import ArgumentError, RuleError
 from edgerouter.rules.names import nearest, spellings
 from edgerouter.rules.nodes import Call, Conjunction, Disjunction, Negation, Node
 from edgerouter.rules.parser import parse
-from edgerouter.rules.predicates import HOST, All, Clause, Either, Not
+from edgerouter.rules.predicates import HOST, All, Clause, Either, Need, Not
 
 __all__ = ["Rule", "RuleError", "compile_rule"]
 
@@ -37,13 +37,16 @@ class Rule:
 
     def hosts(self) -> list[str]:
         """Every exact host that the rule names and does not negate, once, in order."""
-        found: dict[str, None] = {}
-        for part in self.parts:
-            if not part.negated and isinstance(part.predicate, Clause):
-                need = part.predicate.need()
-                if need is not None and need.kind == HOST:
-                    found[need.value] = None
-        return list(found)
+        named = [need.value for part in self.parts if not part.negated for need in _needs(part.predicate)]
+        return list(dict.fromkeys(named))
+
+
+def _needs(predicate: Predicate) -> list[Need]:
+    """The exact hosts of a clause; several when it has several values (v2)."""
+    if isinstance(predicate, Either):
+        return [need for part in predicate.parts for need in _needs(part)]
+    need = predicate.need() if isinstance(predicate, Clause) else None
+    return [need] if need is not None and need.kind == HOST else []
 
 
 def compile_rule(text: str, syntax: str = "v3") -> Rule:

@@ -12,7 +12,8 @@ from typing import Final
 from edgerouter.rules.go_program import ASSERT, CHAR, JUMP, MATCH, SAVE, SPLIT, Program
 from edgerouter.rules.go_syntax import BEGIN_LINE, BEGIN_TEXT, BOUNDARY, END_LINE, END_TEXT, NO_BOUNDARY
 
-_MOST_KEPT: Final = 5000  # transitions of one automaton; beyond, it starts to learn anew
+_MOST_KEPT: Final = 10000  # transitions of one automaton, about 1 MB at most; beyond, it starts to learn anew
+_STATE_COST: Final = 10  # a state is as large as that many transitions
 _START: Final = 0  # what stands before: nothing, a line feed, a word's character, any other
 _LINE: Final = 1
 _WORD: Final = 2
@@ -28,7 +29,8 @@ class State:
     def __init__(self, codes: tuple[int, ...], before: int) -> None:
         self.codes = codes
         self.before = before
-        self.next: dict[str, State] = {}
+        self.ascii: list[State | None] = []  # by character code, 128 of them once the first is known
+        self.others: dict[str, State] | None = None
         self.at_end = -1  # whether the text may end here: 1 or 0, -1 not known yet
         self.final = False
 
@@ -49,14 +51,32 @@ class Automaton:
 
     def search(self, text: str) -> bool:
         """True when some part of the text matches."""
+        if not text.isascii():
+            return self._search_any(text)
+        state = self._start
+        for code in text.encode("ascii"):
+            table = state.ascii
+            following = table[code] if table else None
+            if following is None:
+                following = self._step(state, chr(code))
+            if following.final:
+                return following is self._matched
+            state = following
+        return self._at_end(state)
+
+    def _search_any(self, text: str) -> bool:
         state = self._start
         for char in text:
-            following = state.next.get(char)
+            others = state.others
+            following = None if others is None else others.get(char)
             if following is None:
                 following = self._step(state, char)
             if following.final:
                 return following is self._matched
             state = following
+        return self._at_end(state)
+
+    def _at_end(self, state: State) -> bool:
         if state.at_end < 0:
             state.at_end = int(self._ends(state))
         return state.at_end == 1
@@ -67,6 +87,7 @@ class Automaton:
         if state is None:
             state = State(codes, before)
             self._states[key] = state
+            self._kept += _STATE_COST
         return state
 
     def _step(self, state: State, char: str) -> State:
@@ -76,14 +97,24 @@ class Automaton:
         program = self._program
         waiting = _closure(program, list(state.codes), assertions_between(state.before, char))
         following = self._follow(waiting, char)
-        state.next[char] = following
-        self._kept += 1
+        self._keep(state, char, following)
         return following
+
+    def _keep(self, state: State, char: str, following: State) -> None:
+        self._kept += 1
+        if char.isascii():
+            if not state.ascii:
+                state.ascii = [None] * 128
+            state.ascii[ord(char)] = following
+        if state.others is None:
+            state.others = {}
+        state.others[char] = following
 
     def _forget(self, state: State) -> State:
         """Drop all states; links are cut, for states refer to each other. Return a new one in the place of this."""
         for old in self._states.values():
-            old.next = {}
+            old.ascii = []
+            old.others = None
         self._kept = 0
         self._states = {}
         self._start = self._state((0,), _START)

@@ -6,8 +6,8 @@ import unicodedata
 from typing import Final
 
 _CATEGORIES: Final = frozenset(
-    ("C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl", "No")
-    + ("P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs")
+    {"C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl", "No"}
+    | {"P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs"}
 )
 # Characters whose case variants Python's lower() and upper() do not lead to in both directions (Unicode CaseFolding).
 _ORBITS: Final = (
@@ -35,13 +35,22 @@ class CharSet:
         self.ranges: list[tuple[int, int]] = []
         self.inner: list[CharSet] = []
         self.category = ""
+        self._ascii = b""  # one byte for each ASCII character, made when first asked
 
     def add(self, first: int, last: int) -> None:
         """Add the characters from ``first`` to ``last``, both included."""
         self.ranges.append((first, last))
 
     def has(self, char: str) -> bool:
-        """True when the character is in the set."""
+        """True when the character is in the set; nothing may be added from now on."""
+        code = ord(char)
+        if code < 128:
+            if not self._ascii:
+                self._ascii = bytes([self._has(chr(i)) for i in range(128)])
+            return self._ascii[code] != 0
+        return self._has(char)
+
+    def _has(self, char: str) -> bool:
         if self.fold:
             return any(self._plain(variant) for variant in case_variants(char)) != self.negated
         return self._plain(char) != self.negated

@@ -113,14 +113,10 @@ def _emit_choice(program: Program, parts: list[Tree]) -> None:
 
 def _emit_repeat(program: Program, tree: Tree) -> None:
     body = tree.parts[0]
-    for _ in range(tree.low):
+    for _ in range(tree.low - 1 if tree.high < 0 else tree.low):
         _emit(program, body)
     if tree.high < 0:
-        split = program.emit(SPLIT)
-        start = program.here()
-        _emit(program, body)
-        program.emit(JUMP, split)
-        _set_split(program, split, start, program.here(), tree.greedy)
+        _emit_loop(program, tree)
         return
     splits: list[tuple[int, int]] = []
     for _ in range(tree.high - tree.low):
@@ -129,6 +125,17 @@ def _emit_repeat(program: Program, tree: Tree) -> None:
         _emit(program, body)
     for split, start in splits:
         _set_split(program, split, start, program.here(), tree.greedy)
+
+
+def _emit_loop(program: Program, tree: Tree) -> None:
+    """``x+``; ``x*`` is ``(x+)?``, as in Go, which matters for the groups of an ``x`` that can be empty."""
+    entry = program.emit(SPLIT) if tree.low == 0 else -1
+    start = program.here()
+    _emit(program, tree.parts[0])
+    again = program.emit(SPLIT)
+    _set_split(program, again, start, program.here(), tree.greedy)
+    if entry >= 0:
+        _set_split(program, entry, start, program.here(), tree.greedy)
 
 
 def _set_split(program: Program, split: int, inside: int, outside: int, greedy: bool) -> None:

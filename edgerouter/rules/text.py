@@ -69,6 +69,14 @@ def readable_path(path: str) -> str:
     return "".join(parts)
 
 
+def plain_prefix(text: str) -> str:
+    """The beginning of a readable path's text that stands so in the path itself as well."""
+    size = 0
+    while size < len(text) and ord(text[size]) in _UNRESERVED | _RESERVED:
+        size += 1
+    return text[:size]
+
+
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from edgerouter.http.exchange import Exchange
 from edgerouter.registry import matcher
 from edgerouter.rules import go_regex
-from edgerouter.rules.predicates import Clause
-from edgerouter.rules.text import readable_path
+from edgerouter.rules.predicates import PREFIX, Clause, Need
+from edgerouter.rules.text import plain_prefix, readable_path
 
 
 class PathRegexp(Clause):
@@ -18,6 +18,11 @@ class PathRegexp(Clause):
     def test(self, exchange: Exchange) -> bool:
         """Unanchored."""
         return self.regex.search(readable_path(exchange.request.path))
+
+    def need(self) -> Need | None:
+        """What the pattern wants at the very beginning, as in ``^/api/``."""
+        prefix = plain_prefix(self.regex.prefix)
+        return Need(PREFIX, prefix) if prefix else None
 
 
 matcher("PathRegexp", arity=1)(PathRegexp)  # by a call: a decorated class would not be native when compiled
