@@ -47,6 +47,7 @@ log = logging.getLogger("edgerouter.control")
 def run(static: StaticConfiguration) -> int:
     """Run the router until it is told to end; the exit code: 0, 1 when it cannot go on, 2 for its configuration."""
     opened: list[Opened] = []
+    signal.signal(signal.SIGTERM, _end_early)  # process 1 of a container would not see it otherwise
     try:
         open_log(static.log)
         prepared = prepare(static)
@@ -60,6 +61,11 @@ def run(static: StaticConfiguration) -> int:
         return 2
     finally:
         close_all(opened)
+
+
+def _end_early(number: int, frame: object) -> None:
+    """Asked to end before there is anything to end."""
+    raise SystemExit(0)
 
 
 def _serve(prepared: Prepared, opened: list[Opened], socket_path: Path) -> int:

@@ -80,7 +80,6 @@ async def test_sigterm_lets_requests_in_flight_end(tmp_path: Path) -> None:
         assert [(await reply).status for reply in slow] == [200] * 6
         await asyncio.to_thread(router.wait_exit, 0)
         assert await idle[0].read() == b""
-        router.start()
 
 
 async def test_sigterm_keeps_accepting_for_the_grace_time_and_ping_says_so(tmp_path: Path) -> None:
@@ -97,7 +96,6 @@ async def test_sigterm_keeps_accepting_for_the_grace_time_and_ping_says_so(tmp_p
         assert reply.status == 410
         assert (await fetch(other, "/x")).status == 200
         await asyncio.to_thread(router.wait_exit, 0)
-        router.start()
 
 
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
@@ -110,7 +108,6 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         await asyncio.to_thread(router.wait_exit, 0, 8.0)
         with pytest.raises((OSError, EOFError)):
             await slow
-        router.start()
 
 
 async def test_connections_that_wait_in_the_queue_at_the_end_are_answered(tmp_path: Path) -> None:
@@ -124,7 +121,6 @@ async def test_connections_that_wait_in_the_queue_at_the_end_are_answered(tmp_pa
             os.kill(pid, signal.SIGCONT)
         assert [(await reply).status for reply in waiting] == [200] * 20
         await asyncio.to_thread(router.wait_exit, 0)
-        router.start()
 
 
 def test_a_port_in_use_is_named_with_its_holder(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ class Router:
         self._env = {**os.environ, "PYTHONPATH": os.pathsep.join(_python_path()), **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
+        self._ended = False
         self.lines: list[dict[str, Any]] = []
         self.stdout = folder / "stdout.txt"
 
@@ -103,6 +104,8 @@ class Router:
 
     def start(self, ready: bool = True) -> Router:
         """Start it, and wait until it says that it is ready."""
+        self._ended = False
+        self.lines.clear()
         with self.stdout.open("ab") as stdout:
             self._process = subprocess.Popen(
                 self.command, cwd=self.folder, env=self._env, stdout=stdout, stderr=subprocess.PIPE
@@ -128,6 +131,7 @@ class Router:
             raise AssertionError(f"the router did not end within {timeout} s:\n{self.log_text()}") from None
         assert self._reader is not None
         self._reader.join(timeout)
+        self._ended = True
         assert found == code, f"exit code {found}, expected {code}:\n{self.log_text()}"
 
     def kill(self) -> None:
@@ -143,6 +147,8 @@ class Router:
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None and self._ended:
+            return
         if self.process.poll() is not None and kind is None:
             raise AssertionError(f"the router ended by itself ({self.process.returncode}):\n{self.log_text()}")
         if kind is None:
