@@ -19,7 +19,10 @@ from edgerouter.config.types import Problem
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STANDARD: Final = "tag:yaml.org,2002:"
-_MOST_NODES: Final = 1_000_000  # aliases of aliases grow without bound
+_TAGS: Final = frozenset(
+    _STANDARD + name for name in ("null", "bool", "int", "float", "str", "timestamp", "map", "seq", "value")
+)
+_SPARE_NODES: Final = 10_000  # aliases of aliases grow without bound; what is written out is at least a byte each
 _TOML_AT: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _TOML_TABLE: Final = re.compile(r"\s*(\[\[?)([^\[\]]+)\]\]?\s*(?:#.*)?")
 _TOML_KEY: Final = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
@@ -49,7 +52,7 @@ def read_yaml(text: str, source: str) -> Document:
         return Document(None, {}, (Problem("", f"no valid YAML: {error.problem or error.context}", "", place),))
     except (yaml.YAMLError, RecursionError) as error:
         return Document(None, {}, (Problem("", f"no valid YAML: {_first_line(error)}", "", source),))
-    reader = _Yaml(source)
+    reader = _Yaml(source, len(text) + _SPARE_NODES)
     data = reader.value(root, ()) if root is not None else None
     return Document(data, reader.places, tuple(reader.problems))
 
@@ -58,11 +61,18 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
+def _scalar(node: Any) -> str | None:
+    if node.tag == _STANDARD + "null":
+        return None
+    return str(node.value) if node.style or node.tag == _STANDARD + "str" else Plain(node.value)
+
+
 class _Yaml:
     """Turns composed nodes into data."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, most: int) -> None:
         self.source = source
+        self.most = most
         self.places: dict[Path, str] = {}
         self.problems: list[Problem] = []
         self.nodes = 0
@@ -79,24 +89,18 @@ class _Yaml:
         if any(node is around for around in self.open):
             self.problem(path, node, "an alias names what it stands in")
             return None
-        if self.nodes > _MOST_NODES:
-            if self.nodes == _MOST_NODES + 1:
-                self.problem(path, node, f"more than {_MOST_NODES} values, aliases counted")
+        if self.nodes > self.most:
+            if self.nodes == self.most + 1:
+                self.problem(path, node, f"more than {self.most} values, aliases counted")
             return None
+        if node.tag not in _TAGS:
+            self.problem(path, node, f"the tag {node.tag[:60]} means nothing here", "leave it out")
         if isinstance(node, yaml.ScalarNode):
-            return self.scalar(node, path)
+            return _scalar(node)
         self.open.append(node)
         made = self.mapping(node, path) if isinstance(node, yaml.MappingNode) else self.items(node, path)
         self.open.pop()
         return made
-
-    def scalar(self, node: Any, path: Path) -> Any:
-        tag = node.tag
-        if not tag.startswith(_STANDARD):
-            self.problem(path, node, f"the tag {tag[:40]} means nothing here", "leave it out")
-        if tag == _STANDARD + "null":
-            return None
-        return str(node.value) if node.style or tag == _STANDARD + "str" else Plain(node.value)
 
     def items(self, node: Any, path: Path) -> list[Any]:
         made = []

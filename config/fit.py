@@ -84,7 +84,7 @@ def _scalar(text: str) -> Any:
         return text in TRUE
     if _INT.fullmatch(text):
         return int(text)
-    return float(text) if _FLOAT.fullmatch(text) else str(text)
+    return float(text) if _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit() else str(text)
 
 
 def boolean(value: object) -> bool | None:
