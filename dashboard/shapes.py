@@ -58,6 +58,8 @@ def router(item: RouterView) -> Json:
     }
     if item.middlewares:
         shape["middlewares"] = list(item.middlewares)
+    if item.tls:
+        shape.setdefault("tls", {})
     for word in ("refused", "asleep"):
         if getattr(item, word):
             shape[word] = getattr(item, word)

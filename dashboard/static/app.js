@@ -26,6 +26,12 @@ class App extends Component {
     this.ask();
   }
 
+  componentDidUpdate(_, before) {
+    if (before.tab !== this.state.tab || !before.data) {
+      document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+    }
+  }
+
   async ask() {
     clearTimeout(this.timer);
     if (document.hidden || this.asking) return;

@@ -1,7 +1,7 @@
 // From the API's answer to what the page says: health, counts, filters. Pure; no page, no network.
 
 export const OK = "ok", WARN = "warn", BAD = "bad";
-const ORDER = { bad: 0, warn: 1, ok: 2 };
+const ORDER = { bad: 0, warn: 1, ok: 2, quiet: 3, gone: 4 };
 const GOOD = new Set(["ROUTED"]);
 const CALM = new Set(["ROUTED", "NOT_ENABLED", "CONSTRAINTS", "NOT_RUNNING"]);
 
@@ -72,7 +72,7 @@ export function routerTrouble(data, router) {
 }
 
 export function workloadHealth(workload) {
-  if (workload.left) return OK;
+  if (workload.left) return "gone";
   return GOOD.has(workload.verdict) ? OK : CALM.has(workload.verdict) ? "quiet" : WARN;
 }
 
@@ -84,6 +84,7 @@ export function understand(answer) {
   data.services = answer.services.map(opened);
   data.middlewares = answer.middlewares.map(opened);
   for (const service of data.services) data.serviceByName.set(service.name, service);
+  data.middlewareNames = new Set(answer.middlewares.map((item) => item.name));
   data.routers = answer.routers.map((router) => ({ ...router, health: routerHealth(data, router), trouble: routerTrouble(data, router) }));
   for (const service of data.services) service.health = serviceHealth(data, service);
   for (const item of data.middlewares) item.health = item.status === "enabled" ? OK : item.status === "warning" ? WARN : BAD;
@@ -104,7 +105,7 @@ function verdict(data) {
   const parts = [];
   if (bad) parts.push(`${plural(bad, "router")} ${bad === 1 ? "does" : "do"} not work`);
   if (warn) parts.push(`${plural(warn, "router")} ${warn === 1 ? "is" : "are"} not at full strength`);
-  if (stale.length) parts.push(`${stale.map((provider) => provider.name).join(", ")} cannot be reached`);
+  if (stale.length) parts.push(`${stale.map((provider) => provider.name).join(", ")} ${stale.length === 1 ? "gives" : "give"} no news`);
   if (errors) parts.push(plural(errors, "configuration problem"));
   const words = parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}` : parts[0] || "";
   if (bad) return { level: BAD, title: "Some traffic is failing", text: `${words}. ${lead}.` };

@@ -2,7 +2,7 @@
 import { html } from "./html.js";
 import { providerOf, shortName } from "./model.js";
 
-const WORDS = { ok: "works", warn: "look at this", bad: "does not work", quiet: "left alone" };
+const WORDS = { ok: "works", warn: "look at this", bad: "does not work", quiet: "left alone", gone: "gone" };
 
 export const Dot = ({ level, title }) =>
   html`<span class="dot ${level}" role="img" aria-label=${title || WORDS[level]} title=${title || WORDS[level]}></span>`;

@@ -25,14 +25,19 @@ export function Routers({ data, items, rates, open, toggle }) {
 
 // middlewares → service → servers, which is where a router leads.
 function Way({ data, router }) {
-  const servers = serversOf(data, router.service);
+  const servers = serversOf(data, router.service), service = data.serviceByName.get(router.service);
   return html`
     <span class="way">
-      ${(router.middlewares || []).map((name) => html`<span class="arrow">→</span><${Chip} kind="middleware" title="middleware">${shortName(name)}<//>`)}
+      ${(router.middlewares || []).map((name) => html`<span class="arrow">→</span>${data.middlewareNames.has(name)
+        ? html`<${Chip} kind="middleware" title=${`middleware ${name}`}>${shortName(name)}<//>`
+        : html`<${Chip} kind="absent" title=${`middleware ${name} does not exist`}>${shortName(name)}<//>`}`)}
       <span class="arrow">→</span><span class="target"><${Name} name=${router.service || "no service"} /></span>
+      ${service ? childrenOf(service).map((child) => html`<${Share} child=${child} />`) : ""}
     </span>
     ${servers.length ? html`<${Servers} servers=${servers} most=${3} />` : ""}`;
 }
+
+const Share = ({ child }) => html`<${Chip} title=${child.name}>${child.share !== null ? percent(child.share) : child.word} ${shortName(child.name)}<//>`;
 
 function Rate({ rates }) {
   if (!rates) return html`<span class="rate quiet" title="requests a second">0/s</span>`;
@@ -76,9 +81,8 @@ export function Services({ data, items, open, toggle }) {
         <${Dot} level=${service.health} />
         <span class="what"><${Name} name=${service.name} /><span class="under"><span class="kind">${service.kind}</span>
           <span>${usedBy(service)}</span></span></span>
-        <span class="where">${childrenOf(service).length ? html`<span class="way">${childrenOf(service).map((child) => html`
-            <${Chip} kind="share">${child.share !== null ? percent(child.share) + " " : ""}${shortName(child.name)}<//>`)}</span>` : ""}
-          <${Servers} servers=${serversOf(data, service.name)} /></span>
+        <span class="where">${childrenOf(service).length ? html`<span class="way">${childrenOf(service).map((child) => html`<${Share} child=${child} />`)}</span>` : ""}
+          ${serversOf(data, service.name).length ? html`<${Servers} servers=${serversOf(data, service.name)} />` : html`<span class="kind">no server</span>`}</span>
       </button>
       ${(service.error || []).map((text) => html`<p class="trouble">${text}</p>`)}
       ${open === service.name && html`<div class="detail"><${Tree} data=${data} service=${service} depth=${0} /><${Options} value=${{ [service.kind]: service.options }} /></div>`}
@@ -112,11 +116,11 @@ export function Problems({ items }) {
 
 export function Workloads({ items, now }) {
   return html`<ul class="rows">${items.map((item) => html`
-    <li key=${item.provider + item.id} class="row ${item.health} ${item.left ? "gone" : ""}">
+    <li key=${item.provider + item.id} class="row ${item.health}">
       <div class="line still"><${Dot} level=${item.health} title=${item.verdict} />
         <span class="what"><span class="name">${item.name}<span class="at">@${item.provider}</span></span>
           <span class="under"><span class="kind">${item.kind}</span>${item.left ? html`<span>left ${ago(now - item.left)} ago</span>` : item.changed ? html`<span>for ${ago(now - item.changed)}</span>` : ""}</span></span>
-        <span class="where story"><span class="verdict ${item.health}">${item.verdict}</span>
+        <span class="where story"><span class="verdict ${item.health}">${item.left ? `was ${item.verdict}` : item.verdict}</span>
           ${item.reason && html`<span>${item.reason}</span>`}
           ${item.routers && item.routers.length > 0 && html`<span class="under">${item.routers.map((name) => html`<${Chip} kind="target">${name}<//>`)}</span>`}
           ${item.fix && html`<span class="fix"><span class="label">To do</span> <code>${item.fix}</code></span>`}</span></div>

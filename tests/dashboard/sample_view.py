@@ -24,7 +24,7 @@ from edgerouter.control.view import (
 class Auth(Model, frozen=True):
     """Options with a secret, to see that it is never shown."""
 
-    users: Secret = Secret("admin:hunter2")
+    users: Secret = Secret("")
 
 
 def _router(name: str, rule: str, key: int, **more: object) -> RouterView:
@@ -118,7 +118,13 @@ def sample_view(now: float = 0.0) -> View:
             options={"prefixes": ["/catalog"]},
             used_by=("catalog@docker",),
         ),
-        MiddlewareView(name="auth@file", provider="file", kind="basicAuth", options=Auth(), used_by=("admin@docker",)),
+        MiddlewareView(
+            name="auth@file",
+            provider="file",
+            kind="basicAuth",
+            options=Auth(users=Secret("admin:hunter2")),
+            used_by=("admin@docker",),
+        ),
     ]
     return View(
         started=now - 86400 * 3,
