@@ -46,8 +46,10 @@ class Automaton:
         self._matched.final = True
         self._dead = State((), -2)
         self._dead.final = True
+        self._plain = program.assertions == 0  # then states hold what is reached, for it never depends on the text
+        self._reach: dict[int, list[int]] = {}
         self._anchored = not _closure(program, [0], ~BEGIN_TEXT)  # nothing can begin behind the first character
-        self._start = self._state((0,), _START)
+        self._start = self._first()
 
     def search(self, text: str) -> bool:
         """True when some part of the text matches."""
@@ -81,6 +83,20 @@ class Automaton:
             state.at_end = int(self._ends(state))
         return state.at_end == 1
 
+    def _first(self) -> State:
+        codes = sorted(self._reached(0)) if self._plain else [0]
+        return self._state(tuple(codes), _START)
+
+    def _reached(self, code: int) -> list[int]:
+        """The instruction itself; for programs without assertions all that is reached from it without reading on."""
+        if not self._plain:
+            return [code]
+        found = self._reach.get(code)
+        if found is None:
+            found = _closure(self._program, [code], 0)
+            self._reach[code] = found
+        return found
+
     def _state(self, codes: tuple[int, ...], before: int) -> State:
         key = (codes, before)
         state = self._states.get(key)
@@ -95,7 +111,9 @@ class Automaton:
         if self._kept >= _MOST_KEPT:
             state = self._forget(state)
         program = self._program
-        waiting = _closure(program, list(state.codes), assertions_between(state.before, char))
+        waiting = list(state.codes)
+        if not self._plain:
+            waiting = _closure(program, waiting, assertions_between(state.before, char))
         following = self._follow(waiting, char)
         self._keep(state, char, following)
         return following
@@ -117,7 +135,7 @@ class Automaton:
             old.others = None
         self._kept = 0
         self._states = {}
-        self._start = self._state((0,), _START)
+        self._start = self._first()
         return self._state(state.codes, state.before)
 
     def _follow(self, waiting: list[int], char: str) -> State:
@@ -127,9 +145,9 @@ class Automaton:
             if program.operations[code] == MATCH:
                 return self._matched
             if program.sets[program.first[code]].has(char):
-                codes.add(code + 1)
+                codes.update(self._reached(code + 1))
         if not self._anchored:
-            codes.add(0)
+            codes.update(self._reached(0))
         if not codes:
             return self._dead
         return self._state(tuple(sorted(codes)), self._kind(char))

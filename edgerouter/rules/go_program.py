@@ -10,6 +10,7 @@ from edgerouter.rules.go_syntax import (
     CHARS,
     CHOICE,
     EMPTY,
+    END_TEXT,
     GROUP,
     REPEAT,
     SEQUENCE,
@@ -64,17 +65,30 @@ def make_program(pattern: Pattern) -> Program:
 
 
 def literal_prefix(tree: Tree) -> str:
-    """The text that every match begins with and that stands at the very beginning; "" when not known."""
-    parts = tree.parts if tree.kind == SEQUENCE else [tree]
-    if not parts or parts[0].kind != EMPTY or parts[0].low != BEGIN_TEXT:
-        return ""
+    """What every text that matches begins with, "" when nothing is known: ``^/api/v[0-9]`` has ``/api/v``."""
+    return "".join(_literals(_parts(tree), BEGIN_TEXT))
+
+
+def literal_suffix(tree: Tree) -> str:
+    """What every text that matches ends with, "" when nothing is known: ``[a-z]+[.]test$`` has ``.test``."""
+    return "".join(_literals(_parts(tree)[::-1], END_TEXT)[::-1])
+
+
+def _parts(tree: Tree) -> list[Tree]:
+    return tree.parts if tree.kind == SEQUENCE else [tree]
+
+
+def _literals(parts: list[Tree], edge: int) -> list[str]:
+    """The single characters that stand next to an edge of the text."""
     found: list[str] = []
+    if not parts or parts[0].kind != EMPTY or parts[0].low != edge:
+        return found
     for part in parts[1:]:
         char = part.chars.only() if part.kind == CHARS and part.chars is not None else ""
         if not char:
             break
         found.append(char)
-    return "".join(found)
+    return found
 
 
 def _emit(program: Program, tree: Tree) -> None:

@@ -16,7 +16,7 @@ from mypy_extensions import mypyc_attr
 
 from edgerouter.rules.error import ArgumentError
 from edgerouter.rules.go_automaton import Automaton, Spans
-from edgerouter.rules.go_program import literal_prefix, make_program
+from edgerouter.rules.go_program import literal_prefix, literal_suffix, make_program
 from edgerouter.rules.go_syntax import RegexError, UnsupportedError, parse
 from edgerouter.rules.go_template import expand
 from edgerouter.rules.text import as_carried, from_carried
@@ -90,11 +90,15 @@ class _Linear(GoRegex):
         parsed = parse(pattern)
         program = make_program(parsed)
         super().__init__(pattern, parsed.names, literal_prefix(parsed.tree))
+        self._head = as_carried(self.prefix)
+        self._tail = as_carried(literal_suffix(parsed.tree))
         self._automaton = Automaton(program)
         self._spans = Spans(program)
         self._long: GoRegex | None = None
 
     def search(self, text: str) -> bool:
+        if not text.startswith(self._head) or not text.endswith(self._tail):
+            return False
         if len(text) > _LONG and _re2 is not None:
             if self._long is None:
                 self._long = _Re2(self.pattern)
