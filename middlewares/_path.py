@@ -8,7 +8,8 @@ from edgerouter.rules.text import normal_path
 
 def normal_prefix(prefix: str) -> str:
     """Return a prefix as a request's path would show it: percent-encoded, with a leading slash."""
-    return normal_path(prefix if prefix.startswith("/") else f"/{prefix}")
+    path = normal_path(prefix if prefix.startswith("/") else f"/{prefix}")
+    return path.replace("?", "%3F").replace("#", "%23")  # a path holds neither: they would begin a query
 
 
 def checked(path: str, who: str) -> str:
