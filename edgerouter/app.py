@@ -25,6 +25,7 @@ from edgerouter.control.drain import Ending
 from edgerouter.control.facts import facts_of
 from edgerouter.control.launch import Launcher
 from edgerouter.control.log import open_log
+from edgerouter.control.measure import counter_reader, metrics_registry, push_tasks
 from edgerouter.control.notify import notify, watchdog_interval
 from edgerouter.control.orphans import is_init, reap_orphans
 from edgerouter.control.prepare import Prepared, prepare, with_real_ports
@@ -36,9 +37,7 @@ from edgerouter.control.view import Picture, View
 from edgerouter.control.workers import HEARTBEAT, Workers
 from edgerouter.dashboard.api import make_app
 from edgerouter.errors import ConfigurationError
-from edgerouter.telemetry.reader import CounterReader
 from edgerouter.telemetry.records import create_records
-from edgerouter.telemetry.registry import MetricsRegistry
 from edgerouter.worker.loops import loop_factory
 
 log = logging.getLogger("edgerouter.control")
@@ -87,8 +86,7 @@ class Control:
         self._began = time.monotonic()
         self._keys = Keys()
         self._picture = Picture(View(started=time.time()))
-        prometheus = static.metrics.prometheus
-        self._reader = CounterReader(list(prometheus.buckets) if prometheus is not None else None)
+        self._reader = counter_reader(static)
         self._publisher = Publisher(publish_delta.deltas, prepared.workers)
         launcher = Launcher(
             static,
@@ -100,11 +98,13 @@ class Control:
             self._reader,
         )
         self._workers = Workers(prepared.workers, self._publisher, launcher.launch, launcher.retire)
-        self._metrics = MetricsRegistry(self._reader, lambda: facts_of(self._picture.view, self._workers.restarts))
+        self._metrics = metrics_registry(
+            static, self._reader, lambda: facts_of(self._picture.view, self._workers.restarts)
+        )
         self._configuring = Configuring(prepared, self._keys, self._publisher, self._picture, str(socket_path))
         self._stop = asyncio.Event()
-        self._ending: Ending | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = Ending(self._workers, opened, prepared.points, terminating_status(static))
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:
         """From the first worker to the last."""
@@ -114,37 +114,35 @@ class Control:
         runner = await self._serve_pages()
         self._workers.start()
         supervision = loop.create_task(self._configuring.run())
-        self._tasks.add(loop.create_task(self._announce_ready()))
+        self._tasks = [loop.create_task(self._announce_ready()), *push_tasks(self._prepared.backends, self._metrics)]
         self._tick(loop, watchdog_interval())
-        stop = asyncio.ensure_future(self._stop.wait())
+        stop = loop.create_task(self._stop.wait())
         ends: list[asyncio.Future[Any]] = [stop, supervision, self._workers.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         code = self._exit_code(supervision)
-        notify("STOPPING=1")
-        self._ending = self._make_ending()
-        if code:
-            self._ending.hurry.set()
-        await self._ending.run()
-        supervision.cancel()
-        await asyncio.gather(supervision, return_exceptions=True)
+        await self._end([stop, supervision, *self._tasks])
         await runner.cleanup()
         log.info("the end", extra={"event": "end"})
         return code
 
+    async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Workers first: their last requests may be for API or dashboard."""
+        notify("STOPPING=1")
+        await self._ending.run()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def _exit_code(self, supervision: asyncio.Task[None]) -> int:
-        """0 when the end was asked for; otherwise why it came is logged."""
+        """0 when the end was asked for; otherwise why it came is logged, and nothing is waited for."""
         if self._workers.failed.done():
             log.critical("no worker can be started: %s", self._workers.failed.result())
-            return 1
-        if supervision.done():
+        elif supervision.done():
             log.critical("the supervision of providers ended", exc_info=supervision.exception())
-            return 1
-        return 0
-
-    def _make_ending(self) -> Ending:
-        ping = self._prepared.static.ping
-        status = ping.terminating_status_code if ping is not None else 503
-        return Ending(self._workers, self._opened, self._prepared.points, status)
+        else:
+            return 0
+        self._ending.hurry.set()
+        return 1
 
     # -- signals ----------------------------------------------------------------------------------------------------
 
@@ -158,8 +156,7 @@ class Control:
         """The second time means: at once."""
         if self._stop.is_set():
             log.warning("%s again: ending at once", signal.Signals(number).name)
-            if self._ending is not None:
-                self._ending.hurry.set()
+            self._ending.hurry.set()
             return
         log.info("%s: ending in order", signal.Signals(number).name, extra={"event": "ending"})
         self._stop.set()
@@ -178,13 +175,24 @@ class Control:
     async def _serve_pages(self) -> web.AppRunner:
         """API, dashboard and metrics on the private Unix socket; workers reach it as they reach any server."""
         app = make_app(self._picture, self._metrics, self._prepared.static)
+        app.router.add_get("/ping", self._ping)
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         await web.UnixSite(runner, str(self._socket_path)).start()
         return runner
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        """For ``edgerouter healthcheck``, which needs no port."""
+        well = self._workers.complete.is_set() and not self._stop.is_set()
+        return web.Response(text="OK" if well else "not ready", status=200 if well else 503)
 
     async def _announce_ready(self) -> None:
         await self._workers.complete.wait()
         seconds = time.monotonic() - self._began
         announce.ready(self._prepared.static, self._opened, seconds, __version__)
         notify("READY=1")
+
+
+def terminating_status(static: StaticConfiguration) -> int:
+    """What ping answers while the router ends."""
+    return static.ping.terminating_status_code if static.ping is not None else 503

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from edgerouter import registry
 from edgerouter.config.fit import dotted, fit, nearest
 from edgerouter.config.static import Address, EntryPoint, StaticConfiguration, effective_entry_points, parse_address
-from edgerouter.contracts.snapshot import Provider, ProviderContext
+from edgerouter.contracts.snapshot import MetricsBackend, Provider, ProviderContext
 from edgerouter.control.cpus import worker_count
 from edgerouter.control.privileges import resolve_group, resolve_user
 from edgerouter.control.sockets import Opened
@@ -17,19 +18,21 @@ from edgerouter.errors import ConfigurationError
 from edgerouter.telemetry.access_log import AccessLog
 from edgerouter.telemetry.records import MOST_WORKERS
 
-DOCKER_SOCKET: Final = "/var/run/docker.sock"
+UNIX: Final = "unix://"
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """A static configuration that can be run. ``providers`` by name; ``owner``: (uid, gid) to become."""
+    """A static configuration that can be run. ``providers`` and metrics ``backends`` are by name, ``owner`` is the
+    (uid, gid) to become, ``group_files`` are files whose group stays a supplementary one then."""
 
     static: StaticConfiguration
     points: dict[str, EntryPoint]
     addresses: dict[str, Address]
     workers: int
     providers: dict[str, Provider]
+    backends: dict[str, MetricsBackend]
     owner: tuple[int, int] | None = None
-    group_files: tuple[str, ...] = (DOCKER_SOCKET,)
+    group_files: tuple[str, ...] = ()
 
 
 def prepare(static: StaticConfiguration) -> Prepared:
@@ -37,13 +40,16 @@ def prepare(static: StaticConfiguration) -> Prepared:
     points = {name: _inherit(static, point) for name, point in effective_entry_points(static).items()}
     if static.access_log is not None:
         AccessLog(static.access_log).close()
+    providers = _providers(static)
     return Prepared(
         static=static,
         points=points,
         addresses={name: _address(name, point) for name, point in points.items()},
         workers=_workers(static),
-        providers=_providers(static),
+        providers=providers,
+        backends=_backends(static),
         owner=_owner(static),
+        group_files=_sockets(providers),
     )
 
 
@@ -95,28 +101,42 @@ def _owner(static: StaticConfiguration) -> tuple[int, int] | None:
     return uid, resolve_group(static.group) if static.group else gid
 
 
+def _sockets(providers: Mapping[str, Provider]) -> tuple[str, ...]:
+    """Unix sockets that providers talk to, as Docker's."""
+    endpoints = [str(getattr(provider.options, "endpoint", "")) for provider in providers.values()]
+    return tuple(endpoint.removeprefix(UNIX) for endpoint in endpoints if endpoint.startswith(UNIX))
+
+
 def _providers(static: StaticConfiguration) -> dict[str, Provider]:
     """What a provider's constructor finds wrong is the static configuration's fault too."""
-    plugins = registry.load("providers")
     table = kinds()
     prefixes = static.providers.label_prefixes
     providers: dict[str, Provider] = {}
-    for name, section in static.providers.sections.items():
-        plugin = plugins.get(name)
-        if plugin is None:
-            hint = nearest(name, plugins) or "leave it out"
-            raise ConfigurationError(f"providers.{name}: there is no such provider; {hint}")
-        if section is None or section is False:
-            continue
-        options = _fitted(name, section, plugin.options)
-        providers[name] = plugin.cls(options, ProviderContext(name=name, kinds=table, prefixes=prefixes))
+    for name, cls, options in _sections("providers", static.providers.sections):
+        providers[name] = cls(options, ProviderContext(name=name, kinds=table, prefixes=prefixes))
     return providers
 
 
-def _fitted(name: str, section: Any, cls: type | None) -> Any:
+def _backends(static: StaticConfiguration) -> dict[str, MetricsBackend]:
+    return {name: cls(options) for name, cls, options in _sections("metrics", static.metrics.sections)}
+
+
+def _sections(room: str, sections: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Name, class and options of every plugin of the room that is turned on."""
+    plugins = registry.load(room)
+    for name, section in sections.items():
+        plugin = plugins.get(name)
+        if plugin is None:
+            hint = nearest(name, plugins) or "leave it out"
+            raise ConfigurationError(f"{room}.{name}: there is no such thing; {hint}")
+        if section is not None and section is not False:
+            yield name, plugin.cls, _fitted((room, name), section, plugin.options)
+
+
+def _fitted(path: tuple[str, ...], section: Any, cls: type | None) -> Any:
     if cls is None or isinstance(section, cls):
         return section
-    fitted, faults = fit(section, cls, ("providers", name))
+    fitted, faults = fit(section, cls, path)
     if faults:
         lines = [f"{dotted(f.path)}: {f.message}" + (f"; {f.hint}" if f.hint else "") for f in faults]
         raise ConfigurationError("\n".join(lines))
