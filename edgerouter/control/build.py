@@ -13,15 +13,15 @@ import msgspec
 
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.config.types import Problem
-from edgerouter.contracts.plan import Entry, Plan, TransportEntry, entry_key
+from edgerouter.contracts.plan import Entry, Plan, ServiceEntry, TransportEntry, entry_key
 from edgerouter.control.aggregate import Aggregate, Aggregator, provider_of
 from edgerouter.control.build_keys import Keys
 from edgerouter.control.build_middlewares import Middlewares, make_step
 from edgerouter.control.build_names import Names
 from edgerouter.control.build_plain import content_hash, hidden, revealed
 from edgerouter.control.build_points import Points
-from edgerouter.control.build_routers import Routers, RuleCheck, check_rule, make_draft, shadowed
-from edgerouter.control.build_services import DEFAULT_TRANSPORT, Services, make_node
+from edgerouter.control.build_routers import RouterMemory, Routers, RuleCheck, check_rule, make_draft, shadowed
+from edgerouter.control.build_services import DEFAULT_TRANSPORT, Node, Services, make_node
 from edgerouter.control.build_types import Build, Fault, Inputs, status
 from edgerouter.control.build_verdicts import judge
 from edgerouter.control.view import EntryPointView, MiddlewareView, ServerView, ServiceView
@@ -60,7 +60,9 @@ class Builder:
         self._check_rule = check_rule
         self._aggregator = Aggregator()
         self._steps, self._nodes, self._drafts = _Memo(), _Memo(), _Memo()
+        self._router_memory = RouterMemory()
         self._hashes: dict[str, tuple[Entry, int]] = {}
+        self._service_views: dict[str, tuple[Node, Any, ServiceView]] = {}
         self._points: tuple[StaticConfiguration, Points] | None = None
 
     def build(self, inputs: Inputs) -> Build:
@@ -93,15 +95,17 @@ class Builder:
             self._points = (static, Points(static))
         return self._points[1]
 
+    def _router_key(self, name: str) -> int:
+        return self.keys.key("router", name)
+
     def _routers(self, whole: Aggregate, points: Points, services: Services, middlewares: Middlewares) -> Routers:
         syntax = points.rule_syntax
-        routers = Routers(points, services, middlewares, whole.sleeping, lambda name: self.keys.key("router", name))
+        routers = Routers(points, services, middlewares, whole.sleeping, self._router_key, self._router_memory)
         drafts = self._drafts.all(
             whole.routers, lambda name, router: make_draft(name, router, syntax, self._check_rule)
         )
-        for name, draft in drafts.items():
-            routers.add(name, draft)
-        for name, winner in shadowed(routers.entries).items():
+        routers.add_all(drafts)
+        for name, winner in shadowed(routers.entries, points.precedence).items():
             fault = Fault(
                 "shadowed", f"router {winner!r} has the same rule and goes first", "raise its priority", False
             )
@@ -133,13 +137,14 @@ class Builder:
             *routers.entries.values(),
         ]
         users = _users(services, routers)
+        self._service_views = {name: known for name, known in self._service_views.items() if name in service_entries}
         return Build(
             plan=self._plan(entries, keys),
             problems=_problems(inputs, services, middlewares, routers),
             ledger=judge(whole.workloads, routers.faults, routers.clones),
             routers=dict(sorted(routers.views.items())),
             services={
-                name: _service_view(name, services, tuple(entry.servers), entry.key, users)
+                name: self._service_view(entry, services, tuple(users.services.get(name, ())))
                 for name, entry in service_entries.items()
             },
             middlewares=_middleware_views(middlewares, users),
@@ -149,13 +154,25 @@ class Builder:
             },
         )
 
+    def _service_view(self, entry: ServiceEntry, services: Services, used_by: tuple[str, ...]) -> ServiceView:
+        """The last build's view where nothing about the service changed."""
+        name = entry.name
+        node, faults = services.nodes[name], services.faults[name]
+        known = self._service_views.get(name)
+        if known is None or known[0] is not node or known[1] != (entry, faults, used_by):
+            known = (node, (entry, faults, used_by), _service_view(entry, node, faults, used_by))
+            self._service_views[name] = known
+        return known[2]
+
     def _plan(self, entries: Iterable[Entry], keys: dict[str, int]) -> Plan:
         """Entries that are equal to the last build's keep their object and hash."""
         old, new = self._hashes, {}
         for entry in entries:
             key = entry_key(entry)
             known = old.get(key)
-            new[key] = known if known is not None and known[0] == entry else (entry, content_hash(entry))
+            if known is None or (known[0] is not entry and known[0] != entry):
+                known = (entry, content_hash(entry))
+            new[key] = known
         self._hashes = new
         return Plan({k: pair[0] for k, pair in new.items()}, {k: pair[1] for k, pair in new.items()}, keys)
 
@@ -196,8 +213,12 @@ class _Users:
 
 def _users(services: Services, routers: Routers) -> _Users:
     users = _Users()
+    used = users.services
     for name, view in routers.views.items():
-        users.services.setdefault(view.service, {})[name] = None
+        if view.service in used:
+            used[view.service][name] = None
+        else:
+            used[view.service] = {name: None}
         for middleware in view.middlewares:
             users.middlewares.setdefault(middleware, {})[name] = None
     for name, node in services.nodes.items():
@@ -208,19 +229,18 @@ def _users(services: Services, routers: Routers) -> _Users:
     return users
 
 
-def _service_view(name: str, services: Services, servers: tuple[Any, ...], key: int, users: _Users) -> ServiceView:
-    node, faults = services.nodes[name], services.faults[name]
+def _service_view(entry: ServiceEntry, node: Node, faults: list[Fault], used_by: tuple[str, ...]) -> ServiceView:
     return ServiceView(
-        name=name,
-        provider=provider_of(name),
+        name=entry.name,
+        provider=provider_of(entry.name),
         kind=node.kind,
         status=status(faults),
         errors=tuple(fault.message for fault in faults),
         options=node.shown,
-        servers=tuple(ServerView(url=s.url, weight=s.weight, up=s.up, fenced=s.fenced) for s in servers),
+        servers=tuple(ServerView(url=s.url, weight=s.weight, up=s.up, fenced=s.fenced) for s in entry.servers),
         middlewares=node.middlewares,
-        used_by=tuple(users.services.get(name, ())),
-        key=key,
+        used_by=used_by,
+        key=entry.key,
     )
 
 

@@ -39,6 +39,7 @@ class Points:
     """All TCP entry points, and those of a router that names none."""
 
     def __init__(self, static: StaticConfiguration) -> None:
+        self.precedence = static.providers.precedence
         self.rule_syntax: str = static.core.default_rule_syntax
         self.configured = effective_entry_points(static)
         self.points = {

@@ -73,6 +73,21 @@ def _rule_fault(router: Router, syntax: str, check: RuleCheck) -> Fault | None:
     return Fault("rule", wrong) if wrong else None
 
 
+class Resolved(msgspec.Struct, frozen=True):
+    """What became of one router: a (name, entry, view, faults) for each group of its entry points; no entry where it
+    cannot be served."""
+
+    parts: tuple[tuple[str, RouterEntry | None, RouterView, tuple[Fault, ...]], ...]
+
+
+class RouterMemory:
+    """What the last build made, and of what: the draft and all that it refers to."""
+
+    def __init__(self) -> None:
+        self.around: Any = None
+        self.known: dict[str, tuple[Draft, Any, Resolved]] = {}
+
+
 class Routers:
     """The routers of one build. ``entries`` and ``views`` by name; clones for entry points stand under own names."""
 
@@ -83,52 +98,87 @@ class Routers:
         middlewares: Middlewares,
         sleeping: Mapping[str, str],
         key: Callable[[str], int],
+        memory: RouterMemory,
     ) -> None:
         self._points = points
         self._services = services
         self._middlewares = middlewares
         self._sleeping = sleeping
         self._key = key
+        self._memory = memory
+        self._drafts: Mapping[str, Draft] = {}
         self.entries: dict[str, RouterEntry] = {}
         self.views: dict[str, RouterView] = {}
         self.faults: dict[str, list[Fault]] = {}
         self.clones: dict[str, tuple[str, ...]] = {}
 
-    def add(self, name: str, draft: Draft) -> None:
-        """Resolve one router and enter it, once for each group of entry points that adds the same."""
+    def add_all(self, drafts: Mapping[str, Draft]) -> None:
+        """Resolve the routers; those whose draft and references are as in the last build are taken from there."""
+        self._drafts = drafts
+        # What entry points add is the static configuration's word: no guard, it may name internal objects.
+        added = {p.name: self._middlewares.expand(p.middlewares, "") for p in self._points.points.values()}
+        around = (self._points, added)
+        old = self._memory.known if self._memory.around == around else {}
+        new: dict[str, tuple[Draft, Any, Resolved]] = {}
+        for name, draft in drafts.items():
+            router = draft.router
+            asleep = self._sleeping.get(name, "")
+            fault = self._services.fault(router.service, name)
+            steps, wrong = self._middlewares.expand(router.middlewares, name)
+            uses = (asleep, fault, steps, wrong)
+            known = old.get(name)
+            if known is None or known[0] is not draft or known[1] != uses:
+                broken = [fault, *wrong] if fault is not None else wrong
+                known = (draft, uses, self._resolve(name, draft, asleep, steps, broken, added))
+            new[name] = known
+            self._enter(name, known[2])
+        self._memory.around, self._memory.known = around, new
+
+    def _enter(self, name: str, resolved: Resolved) -> None:
+        for clone, entry, view, faults in resolved.parts:
+            if entry is not None:
+                self.entries[clone] = entry
+            self.views[clone] = view
+            if faults:
+                self.faults[clone] = list(faults)
+        if len(resolved.parts) > 1:
+            self.clones[name] = tuple(part[0] for part in resolved.parts)
+
+    def _resolve(
+        self,
+        name: str,
+        draft: Draft,
+        asleep: str,
+        steps: tuple[str, ...],
+        broken: list[Fault],
+        added: Mapping[str, tuple[tuple[str, ...], list[Fault]]],
+    ) -> Resolved:
         points, faults = self._points.of(draft.router)
         faults.extend(draft.faults)
         if draft.rule_fault is not None:
             faults.append(draft.rule_fault)
         if draft.rule_fault is not None or not points:
-            self.faults[name] = faults
-            self.views[name] = self._view(name, draft, points, faults, None)
-            return
-        fault = self._services.fault(draft.router.service, name)
-        if fault is not None:
-            faults.append(fault)
-        self._enter(name, draft, groups(points), faults)
+            return Resolved(((name, None, self._view(name, draft, points, faults, None), tuple(faults)),))
+        parts = []
+        for index, group in enumerate(groups(points)):
+            clone = name if index == 0 else self._clone(group[0].name, name)
+            before, wrong = added[group[0].name]
+            found = [*faults, *broken, *wrong]
+            entry = self._entry(clone, draft, group, before + steps, asleep, refusal(found))
+            parts.append((clone, entry, self._view(clone, draft, group, found, entry), tuple(found)))
+        return Resolved(tuple(parts))
 
-    def _enter(self, name: str, draft: Draft, grouped: list[list[Point]], common: list[Fault]) -> None:
-        clones: list[str] = []
-        for index, group in enumerate(grouped):
-            clone = name if index == 0 else f"{group[0].name}-{name}"
-            wanted = group[0].middlewares + draft.router.middlewares
-            middlewares, wrong = self._middlewares.expand(wanted, name) if wanted else ((), [])
-            faults = common + wrong if wrong else common
-            entry = self._entry(clone, draft, group, middlewares, refusal(faults) if faults else "")
-            self.entries[clone] = entry
-            self.views[clone] = self._view(clone, draft, group, faults, entry)
-            if faults:
-                self.faults[clone] = faults
-            clones.append(clone)
-        self.clones[name] = tuple(clones)
+    def _clone(self, point: str, name: str) -> str:
+        """A name that no router has (Traefik: entry point, hyphen, router)."""
+        clone = f"{point}-{name}"
+        while clone in self._drafts:
+            clone = f"{point}-{clone}"
+        return clone
 
     def _entry(
-        self, name: str, draft: Draft, group: list[Point], middlewares: tuple[str, ...], refused: str
+        self, name: str, draft: Draft, group: list[Point], middlewares: tuple[str, ...], asleep: str, refused: str
     ) -> RouterEntry:
         router, point, seen = draft.router, group[0], draft.router.observability
-        asleep = self._sleeping.get(name, "") if self._sleeping else ""
         return RouterEntry(
             name=name,
             entry_points=tuple(p.name for p in group),
@@ -167,30 +217,36 @@ class Routers:
         )
 
 
-def shadowed(entries: Mapping[str, RouterEntry]) -> dict[str, str]:
+def shadowed(entries: Mapping[str, RouterEntry], precedence: tuple[str, ...] = ()) -> dict[str, str]:
     """Routers that can never be reached -> the router that takes all their requests.
 
-    Two live routers with one rule on the same entry points: the higher priority wins, then the name.
+    Of live routers with one rule on the same entry points the one of the highest priority wins, then by the provider's
+    place in ``precedence``, then by name.
     """
-    first: dict[tuple[str, bool, str], RouterEntry] = {}
-    lost: dict[str, dict[str, str]] = {}
+    places = {provider: place for place, provider in enumerate(precedence)}
+
+    def order(entry: RouterEntry) -> tuple[int, int, str]:
+        return (-entry.priority, places.get(provider_of(entry.name), len(places)), entry.name)
+
+    alike: dict[str, list[RouterEntry]] = {}
     for entry in entries.values():
-        if entry.asleep:
-            continue
+        if not entry.asleep:
+            alike.setdefault(entry.rule, []).append(entry)
+    lost: dict[str, str] = {}
+    for group in alike.values():
+        if len(group) > 1:
+            lost.update(_losers(sorted(group, key=order)))
+    return lost
+
+
+def _losers(group: list[RouterEntry]) -> dict[str, str]:
+    """Of routers with one rule, best first: those that get no request on any of their entry points -> who gets it."""
+    taken: dict[tuple[str, bool], str] = {}
+    lost: dict[str, str] = {}
+    for entry in group:
+        winners = [taken.get((point, entry.tls), "") for point in entry.entry_points]
+        if all(winners):
+            lost[entry.name] = winners[0]
         for point in entry.entry_points:
-            place = (point, entry.tls, entry.rule)
-            other = first.setdefault(place, entry)
-            if other is entry:
-                continue
-            winner, loser = (entry, other) if _order(entry) < _order(other) else (other, entry)
-            first[place] = winner
-            lost.setdefault(loser.name, {})[point] = winner.name
-    return {
-        name: next(iter(winners.values()))
-        for name, winners in lost.items()
-        if len(winners) == len(entries[name].entry_points)
-    }
-
-
-def _order(entry: RouterEntry) -> tuple[int, str]:
-    return (-entry.priority, entry.name)
+            taken.setdefault((point, entry.tls), entry.name)
+    return lost

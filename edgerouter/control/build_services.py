@@ -155,5 +155,6 @@ class Services:
                 msgspec.structs.replace(server, up=False) if (name, server.url) in down else server
                 for server in servers
             )
-        why = refusal(self.faults[name])
+        faults = self.faults[name]
+        why = refusal(faults) if faults else ""
         return ServiceEntry(name, node.kind, node.options, key, servers, self.steps[name], why)

@@ -23,6 +23,7 @@ from edgerouter.config.static import (
     EntryPoint,
     EntryPointHttp,
     EntryPointTLS,
+    Providers,
     RedirectEntryPoint,
     Redirections,
     StaticConfiguration,
@@ -447,3 +448,63 @@ def test_ten_thousand_routers_build_again_quickly() -> None:
     plan = builder.build(Inputs(static=STATIC, snapshots={"f": snapshot(dict(routers), again)})).plan
     assert time.process_time() - started < 1.0
     assert len(plan.entries) == 20_002
+
+
+def secure_points(*middlewares: str) -> StaticConfiguration:
+    """Two entry points, of which one adds TLS and middlewares."""
+    secure = EntryPointHttp(tls=EntryPointTLS(), middlewares=middlewares)
+    points = {"web": EntryPoint(address=":80"), "secure": EntryPoint(address=":443", http=secure)}
+    return StaticConfiguration(entry_points=points)
+
+
+def test_a_clone_sleeps_with_its_router() -> None:
+    docker = snapshot({"r": Router(rule=RULE, service="s")}, sleeping={"r": "stopped"})
+    result = made(secure_points(), docker=docker)
+    assert [router_entry(result, name).asleep for name in ("r@docker", "secure-r@docker")] == ["stopped", "stopped"]
+
+
+def test_a_clone_takes_no_routers_name() -> None:
+    routers = {
+        "r": Router(rule=RULE, service="s"),
+        "secure-r": Router(rule="Path(`/own`)", service="s", entry_points=("web",)),
+    }
+    result = made(secure_points(), file=snapshot(routers))
+    assert router_entry(result, "secure-r@file").rule == "Path(`/own`)"
+    assert router_entry(result, "secure-secure-r@file").rule == RULE
+
+
+def test_what_an_entry_point_adds_is_trusted_and_refuses_its_own_clone_only() -> None:
+    inside = snapshot(services={}, middlewares={"m": Middleware("strip", Strip())})
+    snapshots = {"docker": snapshot({"r": Router(rule=RULE, service="s")}), "internal": inside}
+    for name, refused in (("m@internal", False), ("gone@file", True)):
+        inputs = Inputs(static=secure_points(name), snapshots=snapshots, guard=frozenset({"docker"}))
+        result = build(inputs)
+        assert not router_entry(result, "r@docker").refused
+        assert bool(router_entry(result, "secure-r@docker").refused) is refused
+
+
+def test_precedence_of_providers_decides_among_equals() -> None:
+    one = snapshot({"r": Router(rule=RULE, service="s")})
+    static = msgspec.structs.replace(STATIC, providers=Providers(precedence=("file", "docker")))
+    result = made(static, docker=one, file=one)
+    assert result.routers["r@docker"].status == "warning" and result.routers["r@file"].status == "enabled"
+
+
+def test_a_second_build_notices_every_change_around_a_router() -> None:
+    builder = Builder(Keys())
+    router = Router(rule=RULE, service="s", middlewares=("strip",))
+
+    def entry(static: StaticConfiguration = STATIC, **rest: Any) -> RouterEntry:
+        inputs = Inputs(static=static, snapshots={"f": snapshot({"r": router}, **rest)})
+        return router_entry(builder.build(inputs), "r@f")
+
+    first = entry()
+    assert entry() is first
+    assert "does not exist" in entry(services={}).refused
+    assert "does not exist" in entry(middlewares={}).refused
+    assert entry(sleeping={"r": "stopped"}).asleep == "stopped"
+    assert entry(middlewares={"strip": chain("other"), "other": Middleware("strip", Strip())}).middlewares == (
+        "other@f",
+    )
+    assert entry(secure_points()).entry_points == ("web",)
+    assert entry() == first
