@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edgerouter.clients.docker import TRANSPORT_ERRORS, DockerClient
+from edgerouter.clients.docker import DockerClient
 from edgerouter.contracts.snapshot import Snapshot
 from edgerouter.providers._docker_decide import Decoded, Settings, decide
 from edgerouter.providers._docker_facts import (
@@ -42,7 +42,11 @@ _STOP_GRACE: Final = 5.0  # seconds beyond the time that the daemon gives a cont
 
 
 class Watch:
-    """One connection's life: what the daemon said, and who is about to stop."""
+    """One connection's life: what the daemon said, and who is about to stop.
+
+    Three things go on at once: events are heard, containers are listed, snapshots are yielded. So an event that takes
+    a container out of rotation counts at once, were it in the middle of a listing.
+    """
 
     def __init__(self, client: DockerClient, settings: Settings) -> None:
         self.client = client
@@ -52,51 +56,56 @@ class Watch:
         self.inspected: dict[str, tuple[tuple[str, str], dict[str, Any]]] = {}
         self.leaving: dict[str, float] = {}  # container id -> when its stop is no longer believed
         self.last: Snapshot | None = None
+        self._stale = asyncio.Event()  # an event came that the listing at hand may not show
+        self._news = asyncio.Event()  # there is something to decide on
 
     async def run(self, follow: bool) -> AsyncIterator[Snapshot]:
-        """Yield snapshots that differ from the one before."""
-        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        pump = asyncio.create_task(self._pump(queue)) if follow else None
+        """Yield snapshots that differ from the one before; raises what listing or hearing failed with."""
+        if not follow:
+            await self._list()
+            yield self._decide()
+            return
+        tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._keep_listed())]
         try:
             while True:
-                began = time.monotonic()
-                await self._list()
-                if (snapshot := self._changed()) is not None:
-                    yield snapshot
-                if pump is None:
-                    return
-                # Never spend more than half of the time on listings, however many events come.
-                await asyncio.sleep(min(time.monotonic() - began, 1.0))
-                async for snapshot in self._hear(queue, pump):
+                await self._until_news(tasks)
+                snapshot = self._decide()
+                if snapshot != self.last:
+                    self.last = snapshot
                     yield snapshot
         finally:
-            if pump is not None:
-                pump.cancel()
-                with suppress(asyncio.CancelledError, *TRANSPORT_ERRORS):
-                    await pump
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _pump(self, queue: asyncio.Queue[dict[str, Any] | None]) -> None:
+    async def _until_news(self, tasks: list[asyncio.Task[None]]) -> None:
+        news = asyncio.create_task(self._news.wait())
         try:
-            async for event in self.client.events(_EVENTS):
-                queue.put_nowait(event)
+            await asyncio.wait([news, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            queue.put_nowait(None)
+            news.cancel()
+        for task in tasks:
+            if task.done():
+                task.result()
+        self._news.clear()
 
-    async def _hear(
-        self, queue: asyncio.Queue[dict[str, Any] | None], pump: asyncio.Task[None]
-    ) -> AsyncIterator[Snapshot]:
-        """Wait for events; those that take a container out of rotation count at once, before the next listing."""
-        with suppress(asyncio.TimeoutError):
-            event = await asyncio.wait_for(queue.get(), RELIST_SECONDS)
-            while True:
-                if event is None:
-                    await pump
-                    raise ConnectionResetError("the event stream ended")
-                if self._mark(event) and (snapshot := self._changed()) is not None:
-                    yield snapshot
-                if queue.empty():
-                    return
-                event = queue.get_nowait()
+    async def _hear(self) -> None:
+        async for event in self.client.events(_EVENTS):
+            if self._mark(event):
+                self._news.set()
+            self._stale.set()
+        raise ConnectionResetError("the event stream ended")
+
+    async def _keep_listed(self) -> None:
+        while True:
+            self._stale.clear()
+            began = time.monotonic()
+            await self._list()
+            self._news.set()
+            # Never spend more than half of the time on listings, however many events come.
+            await asyncio.sleep(min(time.monotonic() - began, 1.0))
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stale.wait(), RELIST_SECONDS)
 
     def _mark(self, event: dict[str, Any]) -> bool:
         """Note who leaves and who comes back; True when a container has just left."""
@@ -154,10 +163,6 @@ class Watch:
         changed = [key for key, state in wanted.items() if self.inspected.get(key, ("",))[0] != state]
         await asyncio.gather(*(one(container_id) for container_id in changed))
 
-    def _changed(self) -> Snapshot | None:
+    def _decide(self) -> Snapshot:
         place = find_place(own_id(), self.containers, host_address())
-        snapshot = decide(self.containers, place, self.settings, self.decoded)
-        if snapshot == self.last:
-            return None
-        self.last = snapshot
-        return snapshot
+        return decide(self.containers, place, self.settings, self.decoded)

@@ -161,6 +161,14 @@ def router_image() -> str:
     base = base_image()
     tag = f"edgerouter-test/router:{digest(_router_files(), base)}"
     if not exists(tag):
-        command = ["docker", "build", "--network=host", "--build-arg", f"BASE_IMAGE={base}", *_pip_arguments()]
+        command = [
+            "docker",
+            "build",
+            "--force-rm",
+            "--network=host",
+            "--build-arg",
+            f"BASE_IMAGE={base}",
+            *_pip_arguments(),
+        ]
         run([*command, "--tag", tag, "."], cwd=CHECKOUT, env={**os.environ, "DOCKER_BUILDKIT": "0"})
     return tag

@@ -202,7 +202,7 @@ async def test_s3_the_only_one_stops_returns_and_goes(own: Boxes, tmp_path: Path
 
 
 async def workloads(router: Router) -> dict[str, dict[str, Any]]:
-    reply = await fetch(router.port("traefik"), "/api/ledger")
+    reply = await fetch(router.port("traefik"), "/api/workloads")
     assert reply.status == 200, reply.text
     found = reply.json()
     entries = found["workloads"] if isinstance(found, dict) else found
@@ -210,13 +210,15 @@ async def workloads(router: Router) -> dict[str, dict[str, Any]]:
 
 
 async def test_s4_health(own: Boxes, tmp_path: Path) -> None:
-    quick = ("--health-interval=200ms", "--health-timeout=2s", "--health-retries=1")
+    # Within the start period a failed check leaves the container starting.
+    quick = ("--health-interval=200ms", "--health-timeout=5s", "--health-retries=1", "--health-start-period=600s")
     labels = {"edgerouter.http.routers.web.rule": "Host(`web.test`)"}
     image = docker_images.checked_server_image()
-    name = own.start("web", labels, image=image, flags=quick, environment={"HEALTH": "after:2s"})
+    name = own.start("web", labels, image=image, flags=quick, environment={"HEALTH": "unhealthy"})
     async with Router(tmp_path, static=with_docker(own)) as router:
-        assert await until_status(router, "web.test", 503) < 10
-        assert (await workloads(router))[name]["verdict"] in ("STARTING", "UNHEALTHY")
+        await until_status(router, "web.test", 503)
+        assert (await workloads(router))[name]["verdict"] == "STARTING"
+        await fetch(80, "/_health?set=healthy", address=address(name))
         await until_status(router, "web.test", 200)
         assert (await workloads(router))[name]["verdict"] == "ROUTED"
         await fetch(80, "/_health?set=unhealthy", address=address(name))
