@@ -57,11 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if words and words[0] in ("--version", "-version", "-v"):
         return _version([])
-    command = _COMMANDS.get(words[0]) if words and not words[0].startswith("-") else _run
+    if not words or words[0].startswith("-"):
+        return _run(words)
+    command = _COMMANDS.get(words[0])
     if command is None:
         print(f"edgerouter: there is no command {words[0]!r}; there is: {', '.join(_COMMANDS)}", file=sys.stderr)
         return 2
-    return command(words[1:] if command is not _run else words)
+    return command(words[1:])
 
 
 def _options_of(room: str) -> dict[str, Any]:
