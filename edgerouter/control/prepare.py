@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import msgspec
 
 from edgerouter import registry
 from edgerouter.config.fit import dotted, fit, nearest
+from edgerouter.config.static import AccessLog as AccessLogOptions
 from edgerouter.config.static import Address, EntryPoint, StaticConfiguration, effective_entry_points, parse_address
 from edgerouter.contracts.snapshot import MetricsBackend, Provider, ProviderContext
 from edgerouter.control.cpus import worker_count
@@ -38,8 +40,9 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(static: StaticConfiguration) -> Prepared:
     """Raises ConfigurationError that says where, what, and what to write instead."""
     points = {name: _inherit(static, point) for name, point in effective_entry_points(static).items()}
+    owner = _owner(static)
     if static.access_log is not None:
-        AccessLog(static.access_log).close()
+        _open_access_log(static.access_log, owner)
     providers = _providers(static)
     return Prepared(
         static=static,
@@ -48,7 +51,7 @@ def prepare(static: StaticConfiguration) -> Prepared:
         workers=_workers(static),
         providers=providers,
         backends=_backends(static),
-        owner=_owner(static),
+        owner=owner,
         group_files=_sockets(providers),
     )
 
@@ -98,7 +101,18 @@ def _owner(static: StaticConfiguration) -> tuple[int, int] | None:
             raise ConfigurationError("group: it is only changed together with the user; write user too")
         return None
     uid, gid = resolve_user(static.user)
-    return uid, resolve_group(static.group) if static.group else gid
+    owner = uid, resolve_group(static.group) if static.group else gid
+    if os.geteuid() != 0 and owner != (os.geteuid(), os.getegid()):
+        raise ConfigurationError(f"user: only root can become {static.user}; start as root, or as that user without it")
+    return owner
+
+
+def _open_access_log(options: AccessLogOptions, owner: tuple[int, int] | None) -> None:
+    """Workers open it too, as the user that they run as: a file that is made here is theirs."""
+    made = bool(options.file_path) and not os.path.exists(options.file_path)
+    AccessLog(options).close()
+    if made and owner is not None:
+        os.chown(options.file_path, *owner)
 
 
 def _sockets(providers: Mapping[str, Provider]) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ def resolve_group(group: str) -> int:
 
 def drop(uid: int, gid: int, keep_groups_of: Iterable[str] = ()) -> None:
     """Become ``uid``:``gid`` for good, with the groups of those paths that exist as supplementary ones."""
+    if (os.geteuid(), os.getegid()) == (uid, gid):
+        return
     groups = {gid}
     for path in keep_groups_of:
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,29 @@ def test_users() -> None:
     assert resolve_group("root") == 0
     with pytest.raises(ConfigurationError, match="nobody-of-this-name"):
         resolve_user("nobody-of-this-name")
+
+
+DROP = """
+import os, sys
+from edgerouter.control.privileges import drop
+drop(int(sys.argv[1]), int(sys.argv[2]), [sys.argv[3], "/no/such/file"])
+print(os.getresuid(), os.getresgid(), sorted(os.getgroups()))
+"""
+
+
+def test_root_is_given_up_for_good_and_the_group_of_a_socket_stays(tmp_path: Path) -> None:
+    """Who is not root can only stay what he is."""
+    uid, gid, group = (65532, 65531, 65530) if os.getuid() == 0 else (os.getuid(), os.getgid(), os.getgid())
+    (tmp_path / "docker.sock").touch()
+    os.chown(tmp_path / "docker.sock", -1, group)
+    done = subprocess.run(
+        [sys.executable, "-c", DROP, str(uid), str(gid), str(tmp_path / "docker.sock")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    groups = [group, gid] if os.getuid() == 0 else sorted(os.getgroups())
+    assert done.stdout.strip() == f"{(uid,) * 3} {(gid,) * 3} {groups}"
 
 
 def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
