@@ -28,8 +28,8 @@ COMPILED = [
     "edgerouter/rules/matchers/*.py",
     "edgerouter/routing/*.py",
     "edgerouter/services/_rotation.py",
-    "edgerouter/services/_leaf.py",
-    "edgerouter/services/_branch.py",
+    "edgerouter/services/load_balancer.py",
+    "edgerouter/services/weighted.py",
     "edgerouter/services/balancers/wrr.py",
 ]
 

@@ -130,3 +130,19 @@ def _start_at(shares: list[Share], total: i64, done: int) -> None:
     waiting.sort(key=lambda share: int(total - share.credit) / int(share.weight))
     for share in waiting[:open_turns]:
         share.credit -= total
+
+
+def worker_phase(shared: object) -> float:
+    """Return where in a cycle this worker starts: 0, 1/2, 1/4, 3/4, 1/8 ... for worker 0, 1, 2, 3, 4 ...
+
+    Neighbours are as far apart as can be, whatever the number of workers, so that few requests on each still add up
+    to the right fractions.
+    """
+    slot = int(getattr(shared, "worker_slot", 0))
+    phase, step = 0.0, 0.5
+    while slot > 0:
+        if slot % 2:
+            phase += step
+        slot //= 2
+        step /= 2
+    return phase

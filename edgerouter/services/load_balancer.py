@@ -1,6 +1,6 @@
-"""The service ``loadBalancer``: its options and registration; the pick itself is in ``_leaf``, which is compiled.
+"""loadBalancer: spreads requests over servers. Compiled; the options are in ``_load_balancer_options``.
 
-Name: ``loadBalancer``. Spreads requests over servers.
+A server's ``weight`` is its share; one that is down, fenced or of weight 0 gets nothing.
 
     http:
       services:
@@ -17,101 +17,63 @@ Name: ``loadBalancer``. Spreads requests over servers.
 
 from __future__ import annotations
 
-from typing import Any
+from edgerouter.contracts.plugins import Balancer, PluginContext, Server, Service
+from edgerouter.http.exchange import Exchange
+from edgerouter.registry import load, service
+from edgerouter.services._load_balancer_options import Options, ServerOptions
+from edgerouter.services._rotation import worker_phase
 
-from edgerouter.config.dynamic import Model
-from edgerouter.config.types import Duration
-from edgerouter.registry import service
-from edgerouter.services._leaf import LoadBalancer
-from edgerouter.services._options import Sticky
-
-__all__ = ["HealthCheck", "LoadBalancer", "Options", "PassiveHealthCheck", "ResponseForwarding", "ServerOptions"]
+__all__ = ["LoadBalancer", "Options", "ServerOptions"]
 
 
-class ServerOptions(Model, frozen=True):
-    """One server."""
-
-    # http://host:port, https://host:port, h2c://host:port or unix:/path; a path in it is put before the request's
-    url: str = ""
-    # share of the requests; 0 takes the server out of rotation
-    weight: int = 1
-    # put the path of url before the request's path
-    preserve_path: bool = False
-
-
-class ResponseForwarding(Model, frozen=True):
-    """How responses are passed on."""
-
-    # seconds between flushes of a response that comes slowly; negative: at once
-    flush_interval: Duration = Duration(0.1)
+def make_balancer(strategy: str) -> Balancer:
+    """Make the balancer of that name; raises ValueError that lists the names there are."""
+    known = load("balancers")
+    plugin = known.get(strategy)
+    if plugin is None:
+        raise ValueError(f"strategy: no balancer is named {strategy!r}; write one of {', '.join(sorted(known))}")
+    made: Balancer = plugin.cls()
+    return made
 
 
-class HealthCheck(Model, frozen=True):
-    """Active health checks: requests that the router makes by itself."""
+class LoadBalancer(Service):
+    """A leaf of the service tree: spreads requests over servers that are up, by the balancer of its strategy."""
 
-    # path, and query, that is asked for
-    path: str = ""
-    # http or https instead of the server's own
-    scheme: str = ""
-    # http or grpc
-    mode: str = "http"
-    # method of the request
-    method: str = "GET"
-    # expected status code; 0: any of 2xx and 3xx
-    status: int = 0
-    # port instead of the server's own
-    port: int = 0
-    # time between two checks
-    interval: Duration = Duration(30)
-    # time between two checks of a server that is down; the same as interval when absent
-    unhealthy_interval: Duration | None = None
-    # how long an answer may take
-    timeout: Duration = Duration(5)
-    # Host field of the request
-    hostname: str = ""
-    # follow redirects
-    follow_redirects: bool = True
-    # further fields of the request
-    headers: dict[str, str] = {}
+    def __init__(self, options: Options, context: PluginContext, servers: list[Server]) -> None:
+        super().__init__(context.name)
+        self.pass_host_header = bool(options.pass_host_header)
+        self.flush_interval = float(options.response_forwarding.flush_interval)
+        self.strategy = str(options.strategy)
+        self.servers = servers
+        self._balancer = make_balancer(self.strategy)
+        self._balancer.start(worker_phase(context.shared))
+        self._live: list[Server] = []
+        self.refresh()
 
+    def refresh(self) -> None:
+        """See ``Service.refresh``: make the list of servers in rotation, anew only when it differs."""
+        live = [s for s in self.servers if s.up and not s.fenced and s.weight > 0]
+        if live != self._live:
+            self._live = live
 
-class PassiveHealthCheck(Model, frozen=True):
-    """Take a server out of rotation that fails requests."""
+    def inherit(self, previous: Service) -> None:
+        """See ``Service.inherit``: keep the balancer, unless the strategy is another."""
+        if isinstance(previous, LoadBalancer) and previous.strategy == self.strategy:
+            self._balancer = previous._balancer
 
-    # the time over which failures are counted, and for which the server stays out
-    failure_window: Duration = Duration(10)
-    # how many failures put the server out
-    max_failed_attempts: int = 1
+    def choose(self, exchange: Exchange) -> Server | None:
+        """See ``Service.choose``."""
+        exchange.service = self.name
+        server = self._balancer.pick(self._live, exchange)
+        if server is not None and not server.up:
+            self.refresh()
+            server = self._balancer.pick(self._live, exchange)
+        return server
 
-
-class Options(Model, frozen=True):
-    """Options of ``loadBalancer``."""
-
-    # the servers
-    servers: tuple[ServerOptions, ...] = ()
-    # name of the balancer
-    strategy: str = "wrr"
-    # send the client's Host to the server, not the server's own
-    pass_host_header: bool = True
-    # how responses are passed on
-    response_forwarding: ResponseForwarding = ResponseForwarding()
-    # name of the serversTransport: how servers are reached
-    servers_transport: str = ""
-    # keep a client on the server that it got first
-    sticky: Sticky | None = None
-    # active health checks
-    health_check: HealthCheck | None = None
-    # passive health checks
-    passive_health_check: PassiveHealthCheck | None = None
-
-    def not_there_yet(self) -> tuple[str, ...]:
-        """Return the options that are set, understood and have no effect in this version; build warns of each."""
-        given: dict[str, Any] = {
-            "healthCheck": self.health_check,
-            "passiveHealthCheck": self.passive_health_check,
-            "sticky": self.sticky,
-        }
-        return tuple(name for name, value in given.items() if value is not None)
+    def available(self) -> bool:
+        """See ``Service.available``."""
+        return len(self._live) > 0
 
 
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
 service("loadBalancer", Options)(LoadBalancer)

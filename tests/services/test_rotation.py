@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgerouter.services._leaf import worker_phase
-from edgerouter.services._rotation import Rotation
+from edgerouter.services._rotation import Rotation, worker_phase
 
 
 class Slot:
