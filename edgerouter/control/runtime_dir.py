@@ -50,6 +50,16 @@ def _parents(drops_root: bool) -> list[str]:
 
 
 def control_sockets() -> list[str]:
-    """The control sockets of routers that run here, or ran and were killed; the newest first."""
-    found = [socket for parent in _parents(False) for socket in Path(parent).glob(f"edgerouter-*/{SOCKET}")]
-    return [str(path) for path in sorted(set(found), key=lambda path: os.stat(path).st_mtime, reverse=True)]
+    """The control sockets of routers that run here, or ran and were killed: by the folders' order, the newest first."""
+    found: list[str] = []
+    for parent in _parents(False):
+        sockets = sorted(Path(parent).glob(f"edgerouter-*/{SOCKET}"), key=_made, reverse=True)
+        found += map(str, sockets)
+    return found
+
+
+def _made(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # gone in the meantime
+        return 0.0

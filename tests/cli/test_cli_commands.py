@@ -6,9 +6,11 @@ import http.server
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,7 @@ def test_exit_code_2(words: list[str], message: str, capsys: pytest.CaptureFixtu
     assert main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert [line for line in lines(captured.err) if not line.startswith("warning")][0].startswith(message)
+    assert next(line for line in lines(captured.err) if not line.startswith("warning")).startswith(message)
 
 
 def test_check_prints_every_problem_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,3 +212,33 @@ def test_python_dash_m() -> None:
 def test_every_provider_can_be_configured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     assert f"--providers.{name}  (options, or true)" in capsys.readouterr().out
+
+
+def test_healthcheck_takes_the_arguments_of_the_router_that_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container: the check knows no flag, and the router's ping is where its flags put it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1", "RUNTIME_DIRECTORY": str(tmp_path)}
+    flags = [
+        "--workers=1",
+        "--entrypoints.web.address=127.0.0.1:0",
+        "--ping.entrypoint=probe",
+        "--metrics.prometheus=0",
+    ]
+    command = [sys.executable, "-m", "edgerouter", *flags, f"--entrypoints.probe.address=127.0.0.1:{port}"]
+    log = tmp_path / "log"
+    with log.open("w") as file, subprocess.Popen(command, env=env, stdout=file, stderr=file) as router:
+        try:
+            deadline = time.monotonic() + 60
+            while "is ready" not in log.read_text():
+                assert router.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
+            monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+            assert main(["healthcheck"]) == 0, capsys.readouterr().err
+            assert capsys.readouterr().out == f"OK: http://127.0.0.1:{port}/ping\n"
+        finally:
+            router.terminate()
+        assert router.wait(30) == 0
