@@ -65,8 +65,11 @@ def make_app(
     if registry is not None and static.metrics.prometheus is not None:
         exposition = Exposition(registry, levels_of(static.metrics.prometheus, static.metrics.add_internals))
 
+        one_at_a_time = asyncio.Lock()
+
         async def metrics(request: web.Request) -> web.Response:
-            page, kind = await asyncio.to_thread(exposition.render, request.headers.get("Accept", ""))
+            async with one_at_a_time:
+                page, kind = await asyncio.to_thread(exposition.render, request.headers.get("Accept", ""))
             return web.Response(body=page, headers={"Content-Type": kind})
 
         app.router.add_get("/metrics", metrics)

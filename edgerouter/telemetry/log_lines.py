@@ -233,6 +233,7 @@ class JsonFormat(LineFormat):
         self._dropped: list[str] = [name for name in FIELDS if modes.get(name.lower(), default) == DROP]
         self._headers = HeaderModes(fields)
         self._query_mode = str(fields.query_parameters.default_mode)
+        self._stamps = Stamps()
 
     def line(self, facts: Facts) -> bytes:
         """Absent text is left out, except RequestPort, which is ``-`` then."""
@@ -247,13 +248,13 @@ class JsonFormat(LineFormat):
             self._fields(record, facts.exchange)
         record["level"] = "info"
         record["msg"] = ""
-        record["time"] = iso(facts.ended, False)
+        record["time"] = self._stamps.local(facts.ended)
         line: bytes = _encode_json(record)
         return line + b"\n"
 
     def _times(self, record: dict[str, object], facts: Facts) -> None:
-        record["StartUTC"] = iso(facts.started, True)
-        record["StartLocal"] = iso(facts.started, False)
+        record["StartUTC"] = self._stamps.utc(facts.started)
+        record["StartLocal"] = self._stamps.local(facts.started)
         record["Duration"] = int(facts.duration * 1e9)
 
     def _ends(self, record: dict[str, object], exchange: Exchange) -> None:
@@ -320,17 +321,39 @@ def canonical(name: str) -> str:
     return "-".join([part.capitalize() for part in name.split("-")])
 
 
-def iso(moment: float, utc: bool) -> str:
-    """RFC 3339 with nanoseconds' place kept to microseconds; ``Z`` or the machine's own offset."""
-    second = int(moment)
-    micro = int((moment - second) * 1e6)
-    t = time.gmtime(second) if utc else time.localtime(second)
-    date = f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
-    if utc or not t.tm_gmtoff:
-        return f"{date}.{micro:06d}Z" if utc else f"{date}Z"
-    minutes = t.tm_gmtoff // 60
-    sign = "+" if minutes >= 0 else "-"
-    return f"{date}{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+class Stamps:
+    """RFC 3339 texts of one second, kept until the second changes: a worker writes thousands of lines in each."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._utc = ""
+        self._local = ""
+
+    def utc(self, moment: float) -> str:
+        """To the microsecond, ``Z`` at its end."""
+        second = self._turn(moment)
+        return f"{self._utc}.{int((moment - second) * 1e6):06d}Z"
+
+    def local(self, moment: float) -> str:
+        """To the second, with the machine's own offset."""
+        self._turn(moment)
+        return self._local
+
+    def _turn(self, moment: float) -> int:
+        second = int(moment)
+        if second != self._second:
+            self._second = second
+            self._utc = _date(time.gmtime(second))
+            t = time.localtime(second)
+            minutes = t.tm_gmtoff // 60
+            sign = "+" if minutes >= 0 else "-"
+            offset = f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}" if minutes else "Z"
+            self._local = _date(t) + offset
+        return second
+
+
+def _date(t: time.struct_time) -> str:
+    return f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
 
 
 def format_of(name: str, fields: AccessLogFields) -> LineFormat:

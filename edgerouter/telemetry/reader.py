@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
 from typing import Final
 
 from edgerouter.telemetry import memory as layout
@@ -84,49 +85,49 @@ class Totals:
 
 
 class CounterReader:
-    """Adds up the memories of all workers. ``bounds`` must be those that the workers were given."""
+    """Adds up the memories of all workers. ``bounds`` must be those that the workers were given.
+
+    Thread-safe: pages are made in threads while workers come and go.
+    """
 
     def __init__(self, bounds: list[float] | None = None) -> None:
         self.bounds = list(layout.DEFAULT_BOUNDS if bounds is None else bounds)
         self._memories: dict[int, int] = {}
         self._base = Totals()
+        self._lock = threading.Lock()
 
     def attach(self, worker: int, fd: int) -> None:
         """Read this memfd too, from now on; ``fd`` stays the caller's until ``detach``. One already there is folded."""
-        if worker in self._memories:
-            self.detach(worker)
-        self._memories[worker] = os.dup(fd)
+        self.detach(worker)
+        with self._lock:
+            self._memories[worker] = os.dup(fd)
 
     def detach(self, worker: int) -> None:
         """The worker is dead: keep what it counted, forget its gauges. Unknown workers are ignored."""
-        fd = self._memories.pop(worker, -1)
-        if fd < 0:
-            return
-        left = Totals()
-        try:
-            self._read(worker, fd, left)
-        finally:
-            os.close(fd)
-        self._base.take(left)
+        with self._lock:
+            fd = self._memories.pop(worker, -1)
+            if fd < 0:
+                return
+            left = Totals()
+            try:
+                self._read(worker, fd, left)
+            finally:
+                os.close(fd)
+            self._base.take(left)
 
     def totals(self) -> Totals:
         """The sums now."""
         totals = Totals()
-        totals.take(self._base)
-        for worker, fd in self._memories.items():
-            self._read(worker, fd, totals)
+        with self._lock:
+            totals.take(self._base)
+            for worker, fd in self._memories.items():
+                self._read(worker, fd, totals)
         return totals
 
     def forget(self, routers: set[int], services: set[int]) -> None:
         """Fold what dead workers left for routers and services that are not listed into their entry points."""
-        kept: dict[Series, Traffic] = {}
-        for (what, entrypoint, router, service), traffic in self._base.traffic.items():
-            series = (what, entrypoint, router if router in routers else 0, service if service in services else 0)
-            if series in kept:
-                kept[series].merge(traffic)
-            else:
-                kept[series] = traffic
-        self._base.traffic = kept
+        with self._lock:
+            self._base.traffic = _folded(self._base.traffic, routers, services)
 
     # -- one memory -------------------------------------------------------------------------------------------------
 
@@ -172,6 +173,17 @@ class CounterReader:
         elif kind == layout.CONNECTIONS:
             totals.open[entrypoint] = totals.open.get(entrypoint, 0) + block[4]
             totals.opened[entrypoint] = totals.opened.get(entrypoint, 0) + block[5]
+
+
+def _folded(traffic: dict[Series, Traffic], routers: set[int], services: set[int]) -> dict[Series, Traffic]:
+    kept: dict[Series, Traffic] = {}
+    for (what, entrypoint, router, service), numbers in traffic.items():
+        series = (what, entrypoint, router if router in routers else 0, service if service in services else 0)
+        if series in kept:
+            kept[series].merge(numbers)
+        else:
+            kept[series] = numbers
+    return kept
 
 
 def _cause(block: list[int]) -> str:

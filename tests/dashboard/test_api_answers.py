@@ -343,7 +343,10 @@ async def test_the_page_is_told_when_nothing_changed(server: Server) -> None:
     _, _, headers = await server.ask("/api/present")
     assert (await server.ask("/api/present", If_None_Match=headers["ETag"]))[:2] == (304, b"")
     server.picture.view = msgspec.structs.replace(server.picture.view, generation=99)
-    status, body, _ = await server.ask("/api/present", If_None_Match=headers["ETag"])
+    deadline = asyncio.get_running_loop().time() + 10
+    status = 304
+    while status == 304 and asyncio.get_running_loop().time() < deadline:
+        status, body, _ = await server.ask("/api/present", If_None_Match=headers["ETag"])
     assert (status, body["generation"]) == (200, 99)
 
 

@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
 from edgerouter.telemetry.access_log import AccessLog
-from edgerouter.telemetry.log_lines import FIELDS
+from edgerouter.telemetry.log_lines import FIELDS, Stamps
 
 STAMP = re.compile(r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\]")
 
@@ -234,3 +235,21 @@ def test_workers_share_one_pipe_without_mixing_lines() -> None:
     lines = text.decode().splitlines()
     assert len(lines) == 4000
     assert {len(line.split('"')) for line in lines} == {11} and all(line.endswith("0ms") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("zone", "local"),
+    [
+        ("UTC", "2023-11-14T22:13:20Z"),
+        ("IST-5:30", "2023-11-15T03:43:20+05:30"),
+        ("ABC+3", "2023-11-14T19:13:20-03:00"),
+    ],
+)
+def test_times_are_rfc_3339(monkeypatch: pytest.MonkeyPatch, zone: str, local: str) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    stamps = Stamps()
+    assert [stamps.utc(1_700_000_000.25), stamps.local(1_700_000_000.25)] == ["2023-11-14T22:13:20.250000Z", local]
+    assert stamps.utc(1_700_000_001.0).startswith("2023-11-14T22:13:21.")
+    monkeypatch.undo()
+    time.tzset()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -118,6 +119,7 @@ def test_forgotten_routers_still_count_for_their_entry_point(fds: list[int]) -> 
 
 CHILD = """
 import sys
+import threading
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request
@@ -209,3 +211,27 @@ def test_method_and_protocol(
     reader.attach(0, fds[0])
     ((what, _, _, _),) = reader.totals().traffic
     assert (METHODS[what >> 8 & 15], PROTOCOLS[what >> 4 & 15]) == expected
+
+
+def test_workers_come_and_go_while_a_thread_reads(fds: list[int]) -> None:
+    """Pages are made in threads: no read sees a closed file or loses a count."""
+    reader = CounterReader()
+    record(Recorder(CounterMemory(fds[0]), None), exchange())
+    faults: list[BaseException] = []
+    done = threading.Event()
+
+    def read() -> None:
+        try:
+            while not done.is_set():
+                reader.totals()
+        except BaseException as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for worker in range(300):
+        reader.attach(worker % 3, fds[0])
+    done.set()
+    thread.join(10)
+    assert faults == []
+    assert sum(t.requests() for t in reader.totals().traffic.values()) == 300
