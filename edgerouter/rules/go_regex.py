@@ -21,6 +21,7 @@ from edgerouter.rules.go_syntax import RegexError, UnsupportedError, parse
 from edgerouter.rules.go_template import expand
 from edgerouter.rules.text import as_carried, from_carried
 
+_LARGE: Final = 500  # instructions from which RE2, where it is installed, is taken instead
 _LONG: Final = 2048  # characters from which RE2, where it is installed, is asked instead
 
 
@@ -90,6 +91,7 @@ class _Linear(GoRegex):
         parsed = parse(pattern)
         program = make_program(parsed)
         super().__init__(pattern, parsed.names, literal_prefix(parsed.tree))
+        self.size = program.here()
         self._head = as_carried(self.prefix)
         self._tail = as_carried(literal_suffix(parsed.tree))
         self._automaton = Automaton(program)
@@ -139,7 +141,8 @@ def compile(pattern: str, index: int = 0) -> GoRegex:
     the matcher's argument that the pattern is."""
     try:
         try:
-            return _Linear(pattern)
+            regex = _Linear(pattern)
+            return regex if _re2 is None or regex.size <= _LARGE else _Re2(pattern)
         except UnsupportedError:
             if _re2 is None:
                 raise
