@@ -9,7 +9,7 @@ from mypy_extensions import i64
 from edgerouter.errors import BadRequest, BadResponse, ClientGone, EdgeError, UpstreamReset
 from edgerouter.http.body import Body
 from edgerouter.http.headers import Headers
-from edgerouter.wire.http1_base import CHUNKED, LENGTH, LOWER, NONE, UNTIL_CLOSE, VALUE, Limits
+from edgerouter.wire.http1_base import CHUNKED, LENGTH, LOWER, NONE, TOKEN, UNTIL_CLOSE, Limits
 from edgerouter.wire.http1_fields import ORDINARY, FieldScanner, kind_of
 
 _SIZE: Final = 0  # digits of a chunk's size
@@ -40,6 +40,28 @@ _FORBIDDEN: Final = frozenset(
         b"set-cookie",
         b"trailer",
         b"www-authenticate",
+    ]
+)
+
+
+# Chunk extensions (RFC 9112 section 7.1.1) as a table: state and class of a byte -> next state. White space, which the
+# RFC calls bad and asks to accept, is refused: smuggling lives on what parsers make of it.
+_EXT_CLASSES: Final = bytes(
+    0 if TOKEN[c] else {61: 1, 59: 2, 34: 3, 92: 4, 13: 6}.get(c, 5 if c == 9 or 32 <= c < 127 else 7)
+    for c in range(256)
+)
+_EXT_END: Final = 7
+_EXT_BAD: Final = 8
+_EXT_NEXT: Final = bytes(
+    [
+        # token = ; " \\ other CR bad
+        *(1, 8, 8, 8, 8, 8, 8, 8),  # 0: a name must begin
+        *(1, 2, 0, 8, 8, 8, 7, 8),  # 1: in a name
+        *(3, 8, 8, 4, 8, 8, 8, 8),  # 2: a value must begin
+        *(3, 8, 0, 8, 8, 8, 7, 8),  # 3: in a value
+        *(4, 4, 4, 6, 5, 4, 8, 8),  # 4: in quotes
+        *(4, 4, 4, 4, 4, 4, 8, 8),  # 5: behind a backslash
+        *(8, 8, 0, 8, 8, 8, 7, 8),  # 6: behind quotes
     ]
 )
 
@@ -84,7 +106,12 @@ class TrailerScanner(FieldScanner):
         return start + self._at - before
 
     def trailers(self) -> Headers | None:
-        """The fields that may stand in a trailer section, None when there is none."""
+        """The fields that may stand in a trailer section, None when there is none.
+
+        Raises for Content-Length and Transfer-Encoding: who sends those here means to frame something with them.
+        """
+        if self._coding is not None or self._length >= 0:
+            raise self.refusal("TRAILER", "a trailer section frames a message")
         raw = self._held[: self._at - 2]
         cuts: list[int] = []
         start = 0
@@ -113,6 +140,7 @@ class BodyReader:
         self._limits = limits
         self._state: i64 = _SIZE
         self._digits: i64 = 0
+        self._extension: i64 = 0  # state within the extensions of a chunk
         self._credit: i64 = limits.max_extension_bytes
         self._scanner: TrailerScanner | None = None
         self._trailers: Headers | None = None
@@ -225,6 +253,7 @@ class BodyReader:
             self._state = _SIZE_LF
         elif byte == 59:
             self._state = _EXTENSION
+            self._extension = 0
         elif byte == 10:
             raise self._bad("CHUNK_BARE_LF", "a chunk's line ends in LF without CR")
         else:
@@ -232,21 +261,24 @@ class BodyReader:
 
     def _read_extension(self, data: bytes, at: i64) -> i64:
         """Skip chunk extensions; nobody may make more of them than of payload (CVE-2023-39326)."""
-        valid = VALUE
+        classes = _EXT_CLASSES
+        table = _EXT_NEXT
         size: i64 = len(data)
         start = at
-        while at < size and valid[data[at]]:
+        state = self._extension
+        while at < size and state < _EXT_END:
+            state = table[(state << 3) | classes[data[at]]]
             at += 1
+        self._extension = state
         self._credit -= at - start
         if self._credit < 0:
             raise self._bad("CHUNK_EXTENSION", "more chunk extensions than payload")
-        if at < size:
-            if data[at] == 10:
+        if state == _EXT_BAD:
+            if data[at - 1] == 10:
                 raise self._bad("CHUNK_BARE_LF", "a chunk's line ends in LF without CR")
-            if data[at] != 13:
-                raise self._bad("CHUNK_EXTENSION", f"byte 0x{data[at]:02x} in a chunk extension")
+            raise self._bad("CHUNK_EXTENSION", f"byte 0x{data[at - 1]:02x} in a chunk extension")
+        if state == _EXT_END:
             self._state = _SIZE_LF
-            at += 1
         return at
 
     def _read_line_end(self, data: bytes, at: i64) -> i64:

@@ -205,7 +205,11 @@ class RequestParser(FieldScanner):
     # -- the whole ----------------------------------------------------------------------------------------------
 
     def _finish(self, data: bytes) -> Request:
-        """The head is complete: judge framing, target and host."""
+        """The head is complete: judge framing, target and host.
+
+        An upgrade is not offered with a body (RFC 9110 section 7.8 lets it be ignored): some servers take the body for
+        what the new protocol begins with.
+        """
         version = self._version
         self._judge_framing(version)
         self.keep_alive = self._keeps_alive(version)
@@ -218,10 +222,10 @@ class RequestParser(FieldScanner):
             self._give_expect(request)
         if self._te:
             request.te_trailers = b"trailers" in _tokens(self._te)
-        if self._upgrade and version == 11 and self._names_upgrade():
-            request.upgrade = _upgrade_token(self._upgrade)
         if self.framing != NONE:
             request.body = Body(self.length)
+        elif self._upgrade and version == 11 and self._names_upgrade():
+            request.upgrade = _upgrade_token(self._upgrade)
         return request
 
     def _judge_framing(self, version: int) -> None:

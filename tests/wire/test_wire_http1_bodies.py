@@ -55,11 +55,11 @@ WHOLE = [
     (b"5\r\nhello\r\n0\r\n\r\n", b"hello", []),
     (b"00005\r\nhello\r\n000\r\n\r\n", b"hello", []),
     (b"a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", b"0123456789" * 2, []),
-    (b'5;a=b;c="d e"\r\nhello\r\n0;last\r\n\r\n', b"hello", []),
+    (b'5;a=b;c="d \\"=;e";f\r\nhello\r\n0;last\r\n\r\n', b"hello", []),
     (b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n", []),
     (b"5\r\n0\r\n\r\n\r\n0\r\n\r\n", b"0\r\n\r\n", []),
     (b"1\r\na\r\n0\r\nX-Sum: 1\r\nY: \r\n\r\n", b"a", [("X-Sum", "1"), ("Y", "")]),
-    (b"0\r\nContent-Length: 5\r\nX: 1\r\nHost: b\r\ntransfer-encoding: chunked\r\n\r\n", b"", [("X", "1")]),
+    (b"0\r\nHost: b\r\nX: 1\r\nConnection: close\r\n\r\n", b"", [("X", "1")]),
     (b"0\r\nX-Forwarded-For: 1\r\nAuthorization: x\r\nSet-Cookie: y\r\nTrailer: z\r\nTE: x\r\n\r\n", b"", []),
 ]
 
@@ -111,7 +111,15 @@ REFUSED = [
     ("TRAILER", "the next request is no trailer", b"0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
     ("TRAILER", "longer than 16 KiB", b"0\r\nX: " + b"a" * 20000),
     ("TRAILER", "more than 200 lines", b"0\r\n" + b"X: 1\r\n" * 201 + b"\r\n"),
-    ("TRAILER", "two lengths", b"0\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n"),
+    ("TRAILER", "RFC 9110 6.5.1: framing", b"0\r\nContent-Length: 1\r\n\r\n"),
+    ("TRAILER", "RFC 9110 6.5.1: framing", b"0\r\nX: 1\r\nTransfer-encoding: chunked\r\n\r\n"),
+    ("CHUNK_EXTENSION", "RFC 9112 7.1.1: white space is bad there", b"5; a=b\r\nhello\r\n"),
+    ("CHUNK_EXTENSION", "RFC 9112 7.1.1: the same", b"5;a=b \r\nhello\r\n"),
+    ("CHUNK_EXTENSION", "RFC 9112 7.1.1: a name", b"5;\r\nhello\r\n"),
+    ("CHUNK_EXTENSION", "RFC 9112 7.1.1: a value behind =", b"5;a=\r\nhello\r\n"),
+    ("CHUNK_EXTENSION", "RFC 9112 7.1.1: the quotes end", b'5;a="b\r\nhello\r\n'),
+    ("CHUNK_EXTENSION", "RFC 9112 7.1.1: nothing behind the quotes", b'5;a="b"c\r\nhello\r\n'),
+    ("CHUNK_EXTENSION", "RFC 9112 7.1.1: visible ASCII", b"5;\xff\r\nhello\r\n"),
 ]
 
 

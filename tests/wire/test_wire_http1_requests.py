@@ -374,6 +374,7 @@ def test_hop_by_hop_fields_are_taken_out(fields: bytes, left: list[tuple[str, st
         (b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"1.1", "websocket"),
         (b"Connection: keep-alive, upgrade\r\nUpgrade: WebSocket\r\n", b"1.1", "websocket"),
         (b"Upgrade: websocket\r\n", b"1.1", ""),
+        (b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n", b"1.1", ""),
         (b"Connection: Upgrade\r\n", b"1.1", ""),
         (b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"1.0", ""),
         (b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n", b"1.1", ""),
