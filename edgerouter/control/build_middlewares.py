@@ -38,7 +38,15 @@ def _make_step(name: str, middleware: Middleware) -> Step:
         return Step(name, middleware.kind, {}, None, (Fault("", middleware.refused, told=True),))
     plain = plain_options(middleware.options, name)
     chain = names_at(plain, MIDDLEWARE_PATHS) if middleware.kind == CHAIN else None
-    return Step(name, middleware.kind, plain, hidden(middleware.options), (), chain)
+    faults = not_there_yet(middleware.kind, middleware.options)
+    return Step(name, middleware.kind, plain, hidden(middleware.options), faults, chain)
+
+
+def not_there_yet(kind: str, options: Any) -> tuple[Fault, ...]:
+    """Warnings of options that are understood and have no effect in this version; their class says which."""
+    ask = getattr(options, "not_there_yet", None)
+    given = ask() if ask is not None else ()
+    return tuple(Fault(o, f"the option {o} of {kind} is not there yet and has no effect", "", False) for o in given)
 
 
 class Middlewares:
@@ -136,5 +144,5 @@ class Middlewares:
         return [
             MiddlewareEntry(step.name, step.kind, step.options)
             for step in self.steps.values()
-            if step.chain is None and step.name not in self.faults
+            if step.chain is None and not refusal(self.faults.get(step.name, ()))
         ]

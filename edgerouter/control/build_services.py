@@ -10,7 +10,7 @@ import msgspec
 from edgerouter.config.dynamic import Service
 from edgerouter.contracts.plan import ServerEntry, ServiceEntry
 from edgerouter.control.aggregate import SERVICE_PATHS, TRANSPORT_PATHS, names_at, provider_of
-from edgerouter.control.build_middlewares import Middlewares, plain_options
+from edgerouter.control.build_middlewares import Middlewares, not_there_yet, plain_options
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden
 from edgerouter.control.build_types import Fault, refusal
@@ -47,10 +47,7 @@ def _make_node(name: str, service: Service) -> Node:
         told = (Fault("", service.refused, told=True),)
         return Node(name, service.kind, {}, None, (), service.middlewares, (), "", told)
     plain = plain_options(service.options, name)
-    faults = [
-        Fault(option, f"the option {option} of {service.kind} is not there yet and has no effect", "", False)
-        for option in _not_there_yet(service.options)
-    ]
+    faults = list(not_there_yet(service.kind, service.options))
     given = tuple(_server(server) for server in plain.pop("servers", ()))
     servers = tuple(server for server in given if server.url.startswith(_SCHEMES))
     faults.extend(_server_fault(server, not servers) for server in given if server not in servers)
@@ -58,11 +55,6 @@ def _make_node(name: str, service: Service) -> Node:
     children = names_at(plain, SERVICE_PATHS)
     shown = hidden(service.options)
     return Node(name, service.kind, plain, shown, servers, service.middlewares, children, transport, tuple(faults))
-
-
-def _not_there_yet(options: Any) -> tuple[str, ...]:
-    ask = getattr(options, "not_there_yet", None)
-    return tuple(ask()) if ask is not None else ()
 
 
 def _server(given: Mapping[str, Any]) -> ServerEntry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -64,7 +64,7 @@ class Step(msgspec.Struct, frozen=True):
     chain: tuple[str, ...] | None = None
 
 
-def refusal(faults: tuple[Fault, ...] | list[Fault]) -> str:
+def refusal(faults: Iterable[Fault]) -> str:
     """The first sentence that takes the object out of service, "" when none does."""
     return next((f"{f.message}; {f.hint}" if f.hint else f.message for f in faults if f.refuses), "")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from edgerouter.contracts.messages import Delta
 from edgerouter.contracts.plan import Entry, Plan
 
-_PART = 2000  # entries a message: a worker decodes one in a few milliseconds, and no message nears the limit
+_PART = 500  # entries a message: a worker decodes that many in about a millisecond
 
 
 def delta(old: Plan, new: Plan) -> tuple[dict[str, Entry], list[str]]:

@@ -29,7 +29,7 @@ from edgerouter.routing.table import RoutingTable
 from edgerouter.telemetry.records import SharedRecords
 from edgerouter.worker.assemble_routes import Routes, Steps
 from edgerouter.worker.assemble_services import Services
-from edgerouter.worker.assemble_slices import sliced
+from edgerouter.worker.assemble_slices import sliced, without_collector
 from edgerouter.worker.assemble_transports import Transports
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ class Assembly:
 
     async def table(self) -> RoutingTable:
         """Make the table; what is in use until then goes on serving."""
+        with without_collector():
+            return await self._make()
+
+    async def _make(self) -> RoutingTable:
         entries = self.entries
         changed = await self._transports.update(entries.transports, entries.services)
         faults = self._transports.faults
@@ -114,10 +118,11 @@ class Assembly:
         builder = TableBuilder(self._table, self._precedence)
         await sliced(self._fill(builder))
         await sliced(builder.build_steps())
+        await sliced(self.routes.meet(self.services.planned()))
         services = self.services.swap()
         for key in [key for key in self._slots if key[0] not in services]:
             del self._slots[key]
-        self.routes.bind(services)
+        self.routes.swap()
         builder.services = services
         self._table = builder.finish()
         return self._table

@@ -50,14 +50,22 @@ class Made:
         self.route = Route(entry.name, entry.rule, entry.priority, None, [])
         self.broken = ""
 
+    def refusal(self, service: Service | None) -> str:
+        """Why the route cannot be served; "" when it can, or sleeps anyway."""
+        if self.entry.asleep:
+            return ""
+        why = f"service {self.entry.service!r} does not exist" if service is None else service.refused
+        return self.entry.refused or self.broken or why
+
 
 class Routes:
-    """``made`` is by router's name; ``make`` renews it, ``bind`` lets the routes meet their services."""
+    """``made`` is by router's name; ``make`` and ``meet`` prepare what ``swap`` makes current."""
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self.made: dict[str, Made] = {}
         self._next: dict[str, Made] = {}
+        self._late: list[tuple[Route, Service | None, str]] = []
 
     def make(self, entries: dict[str, RouterEntry], middlewares: dict[str, MiddlewareEntry]) -> Iterator[None]:
         """Make the routes of a Plan, one a step."""
@@ -72,20 +80,26 @@ class Routes:
             yield
 
     def planned(self) -> dict[str, Made]:
-        """What ``bind`` will make current."""
+        """What ``swap`` will make current."""
         return self._next
 
-    def bind(self, services: dict[str, Service]) -> None:
-        """Give every route its service as it is now: one pass, so that no loop turn sees half of it."""
-        self.made = self._next
-        for made in self.made.values():
+    def meet(self, services: dict[str, Service]) -> Iterator[None]:
+        """Find each route's service, one a step. Routes that nobody uses yet get it now, the others in ``swap``."""
+        self._late = []
+        for name, made in self._next.items():
             service = services.get(made.entry.service)
-            made.route.service = service
-            if service is None:
-                refused = f"service {made.entry.service!r} does not exist"
-            else:
-                refused = service.refused
-            made.route.refused = "" if made.entry.asleep else made.entry.refused or made.broken or refused
+            refused = made.refusal(service)
+            if self.made.get(name) is not made:
+                made.route.service, made.route.refused = service, refused
+            elif made.route.service is not service or made.route.refused != refused:
+                self._late.append((made.route, service, refused))
+            yield
+
+    def swap(self) -> None:
+        """Let routes in use meet their new services: one short pass, so that no loop turn sees half of it."""
+        for route, service, refused in self._late:
+            route.service, route.refused = service, refused
+        self.made, self._late = self._next, []
 
     def _make(self, entry: RouterEntry, parts: tuple[MiddlewareEntry | None, ...], known: Made | None) -> Made:
         made = Made(entry, parts, _rule(entry, known))

@@ -80,11 +80,16 @@ class Services:
             self._entries[name] = (entry, steps)
             yield
 
+    def planned(self) -> dict[str, Service]:
+        """What ``swap`` will make current."""
+        return self._next
+
     def swap(self) -> dict[str, Service]:
         """Let the made services be the current ones, and close the connections of servers that are gone."""
         self.current = self._next
-        for key in [key for key in self._servers if key not in self._used]:
-            close(self._servers.pop(key))
+        if len(self._used) < len(self._servers):
+            for key in [key for key in self._servers if key not in self._used]:
+                close(self._servers.pop(key))
         return self.current
 
     def _make(self, entry: ServiceEntry, transport: str, fault: str, changed_transports: set[str]) -> Service:

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 SLICE: Final = 0.001  # seconds of one loop turn
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """No automatic collection inside: walking all that is being made would stop the loop for tens of milliseconds.
+    Whoever swaps the result in collects once, in an idle moment."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 async def sliced(steps: Iterable[object], seconds: float = SLICE) -> None:

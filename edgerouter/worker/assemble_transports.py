@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from edgerouter.config.dynamic import ServersTransport
 from edgerouter.config.types import decode_hook
 from edgerouter.contracts.plan import ServiceEntry, TransportEntry
 from edgerouter.net.pool import TransportSettings
+from edgerouter.worker.assemble_slices import sliced
 
 DEFAULT: Final = "default@internal"
 
@@ -37,11 +39,8 @@ class Transports:
 
     async def update(self, entries: dict[str, TransportEntry], services: dict[str, ServiceEntry]) -> set[str]:
         """Make what is new or changed; the names of transports whose servers need new connections."""
-        secure = {
-            transport_name(service.options)
-            for service in services.values()
-            if any(server.url.startswith("https:") for server in service.servers)
-        }
+        secure: set[str] = set()
+        await sliced(_over_tls(services, secure))
         changed: set[str] = set()
         for name, entry in entries.items():
             known = self._made.get(name)
@@ -70,6 +69,14 @@ class Transports:
         self._settings[name] = settings
         if name == DEFAULT:
             self._settings[""] = settings
+
+
+def _over_tls(services: dict[str, ServiceEntry], found: set[str]) -> Iterator[None]:
+    """Collect the transports that reach some server over TLS, one service a step."""
+    for service in services.values():
+        if any(server.url.startswith("https:") for server in service.servers):
+            found.add(transport_name(service.options))
+        yield
 
 
 def _settings(options: ServersTransport, context: ssl.SSLContext | None) -> TransportSettings:

