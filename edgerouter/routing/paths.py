@@ -52,7 +52,7 @@ class PathIndex:
 
     def __init__(self, owner: int) -> None:
         self.owner = owner
-        self.exact: dict[str, Bucket] = {}
+        self.exact: dict[str, Bucket] | None = None
         self.root = Node(owner, "")
         self.top: i64 = LOWEST  # no entry here has a higher priority
 
@@ -60,9 +60,11 @@ class PathIndex:
         """The best entry that matches and is better than ``best``, or ``best``."""
         if best is not None and best.priority > self.top:
             return best
-        bucket = self.exact.get(path)
-        if bucket is not None:
-            best = bucket.find(exchange, best)
+        exact = self.exact
+        if exact is not None:
+            bucket = exact.get(path)
+            if bucket is not None:
+                best = bucket.find(exchange, best)
         return self._find_prefix(exchange, path, best)
 
     def _find_prefix(self, exchange: Exchange, path: str, best: Entry | None) -> Entry | None:
@@ -95,7 +97,7 @@ class PathIndex:
             bucket = self._bucket(branch)
             bucket.remove(entry, branch)
             if bucket.empty():
-                del self.exact[branch.path]
+                self._drop(branch.path)
         else:
             self._remove_prefix(entry, branch)
         if self.empty():
@@ -108,7 +110,8 @@ class PathIndex:
     def copy(self, owner: int) -> PathIndex:
         """An independent copy; what is below is shared until it is changed."""
         index = PathIndex(owner)
-        index.exact = self.exact.copy()
+        exact = self.exact
+        index.exact = None if exact is None else exact.copy()
         index.root = self.root.copy(owner)
         index.top = self.top
         return index
@@ -118,9 +121,18 @@ class PathIndex:
             node = self._node(branch.path)
             node.bucket = _owned(node.bucket, self.owner)
             return node.bucket
+        if self.exact is None:
+            self.exact = {}
         bucket = _owned(self.exact.get(branch.path), self.owner)
         self.exact[branch.path] = bucket
         return bucket
+
+    def _drop(self, path: str) -> None:
+        exact = self.exact
+        if exact is not None:
+            del exact[path]
+            if not exact:
+                self.exact = None
 
     def _node(self, prefix: str) -> Node:
         """The node of exactly this prefix, made where it is missing."""
