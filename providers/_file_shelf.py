@@ -84,12 +84,17 @@ class Shelf:
         try:
             text = _text(path)
         except (OSError, ValueError) as error:
-            return _kept(before, (Problem("", _said(error), "", path),))
+            return _kept(before, (Problem(path, _said(error), "", path),))
         document = read_document(text, path)
         if document.data is None and document.problems:
-            return _kept(before, document.problems)
+            return _kept(before, _named(document.problems, path))
         configuration, problems = decode_dynamic(document.data, self._kinds, path, document.places)
-        return Page(configuration, (*document.problems, *problems))
+        return Page(configuration, _named((*document.problems, *problems), path))
+
+
+def _named(problems: tuple[Problem, ...], path: str) -> tuple[Problem, ...]:
+    """A problem of the file as a whole has the file for its path."""
+    return tuple(p if p.path else msgspec.structs.replace(p, path=path) for p in problems)
 
 
 def _kept(before: Page | None, problems: tuple[Problem, ...]) -> Page:

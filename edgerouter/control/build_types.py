@@ -16,7 +16,7 @@ from edgerouter.control.view import EntryPointView, MiddlewareView, RouterView, 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """``guard``: providers whose objects may not name ``*@internal``. ``down``: (service, server url) pairs that
-    health checks found down. ``fenced``: the same for servers that get only what is tied to them."""
+    health checks found down."""
 
     static: StaticConfiguration
     snapshots: Mapping[str, Snapshot]

@@ -1,8 +1,8 @@
 """The provider ``internal``: what the router itself offers, as an ordinary snapshot. Pure.
 
-``api@internal``, ``dashboard@internal``, ``prometheus@internal``, ``rest@internal`` and ``acme-http@internal`` are load
-balancers with one server, the Unix socket on which the control process answers; ``ping@internal`` and
-``noop@internal`` answer in the worker. So routers, middlewares and access control apply to them as to any service.
+``api@internal``, ``dashboard@internal`` and ``prometheus@internal`` are load balancers with one server, the Unix socket
+on which the control process answers; ``ping@internal`` and ``noop@internal`` answer in the worker. So routers,
+middlewares and access control apply to them as to any service.
 """
 
 from __future__ import annotations

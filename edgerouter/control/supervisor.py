@@ -111,13 +111,6 @@ class Supervisor:
         finally:
             self._reporting.discard(name)
 
-    def reload(self) -> None:
-        """Ask providers that can to look again (SIGHUP)."""
-        for provider in self._providers.values():
-            look_again = getattr(provider, "reload", None)
-            if look_again is not None:
-                look_again()
-
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

@@ -23,7 +23,7 @@ from edgerouter.contracts.plan import (
 )
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.net.pool import TransportSettings
-from edgerouter.registry import load
+from edgerouter.registry import Plugin, load
 from edgerouter.routing.builder import TableBuilder
 from edgerouter.routing.table import RoutingTable
 from edgerouter.telemetry.records import SharedRecords
@@ -82,14 +82,21 @@ class Assembler:
 
 
 class Assembly:
-    """The same without a worker around it: ``transports`` is the engine's table, ``shared`` what plugins are handed."""
+    """The same without a worker around it: ``transports`` is the engine's table, ``shared`` what plugins are handed,
+    ``middlewares`` the kinds there are."""
 
-    def __init__(self, transports: dict[str, TransportSettings], shared: Any, precedence: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        transports: dict[str, TransportSettings],
+        shared: Any,
+        precedence: tuple[str, ...] = (),
+        middlewares: dict[str, Plugin] | None = None,
+    ) -> None:
         self.entries = Entries()
         self._shared = shared
         self._precedence = precedence
         self._transports = Transports(transports)
-        self._steps = Steps(load("middlewares"), self._context)
+        self._steps = Steps(load("middlewares") if middlewares is None else middlewares, self._context)
         self.services = Services(load("services"), lambda name: self._context(name, "", "", -1), self._service_steps)
         self.routes = Routes(self._steps)
         self._table: RoutingTable | None = None

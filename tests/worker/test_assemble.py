@@ -27,7 +27,7 @@ from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request
 from edgerouter.net.pool import TransportSettings
-from edgerouter.registry import middleware
+from edgerouter.registry import Plugin
 from edgerouter.routing.table import RoutingTable
 from edgerouter.services.load_balancer import LoadBalancer
 from edgerouter.telemetry.records import SharedRecords
@@ -44,7 +44,6 @@ class NoteOptions(Model, frozen=True):
     secret: Secret | None = None
 
 
-@middleware("testNote", NoteOptions)
 class Note(Middleware):
     """Remembers what it was made with; "bad" cannot be made."""
 
@@ -54,6 +53,9 @@ class Note(Middleware):
             raise ValueError("text: bad is not allowed")
         self.options = options
         self.context = context
+
+
+KINDS = {"testNote": Plugin("middlewares", "testNote", Note, NoteOptions)}  # not registered: it is no plugin of ours
 
 
 def router(name: str = "r@f", **fields: Any) -> RouterEntry:
@@ -87,7 +89,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.transports: dict[str, TransportSettings] = {"": TransportSettings()}
-        self.assembly = Assembly(self.transports, SharedRecords())
+        self.assembly = Assembly(self.transports, SharedRecords(), (), KINDS)
         self.generation = 0
 
     async def apply(self, *entries: Entry, removed: tuple[str, ...] = ()) -> RoutingTable:
