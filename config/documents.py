@@ -23,6 +23,7 @@ _TAGS: Final = frozenset(
     _STANDARD + name for name in ("null", "bool", "int", "float", "str", "timestamp", "map", "seq", "value")
 )
 _SPARE_NODES: Final = 10_000  # aliases of aliases grow without bound; what is written out is at least a byte each
+_DEEPEST: Final = 100  # levels; what reads the data recurses
 _TOML_AT: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 _TOML_TABLE: Final = re.compile(r"\s*(\[\[?)([^\[\]]+)\]\]?\s*(?:#.*)?")
 _TOML_KEY: Final = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
@@ -45,6 +46,9 @@ def read_document(text: str, source: str) -> Document:
 def read_yaml(text: str, source: str) -> Document:
     """Never raises for what the text holds."""
     try:
+        deep = _too_deep(text)
+        if deep:
+            return Document(None, {}, (_depth_problem(f"{source}:{deep}"),))
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -55,6 +59,36 @@ def read_yaml(text: str, source: str) -> Document:
     reader = _Yaml(source, len(text) + _SPARE_NODES)
     data = reader.value(root, ()) if root is not None else None
     return Document(data, reader.places, tuple(reader.problems))
+
+
+def _too_deep(text: str) -> int:
+    """The line where nesting gets too deep, or 0. libyaml's composer recurses in C: depth there ends the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                return int(getattr(event.start_mark, "line", 0)) + 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return 0
+
+
+def _depth_problem(place: str) -> Problem:
+    return Problem("", f"more than {_DEEPEST} levels of nesting", "", place)
+
+
+def _is_deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(_DEEPEST + 1):
+        level = [item for node in level if isinstance(node, (dict, list)) for item in _children(node)]
+        if not level:
+            return False
+    return True
+
+
+def _children(node: Any) -> Any:
+    return node.values() if isinstance(node, dict) else node
 
 
 def _first_line(error: Exception) -> str:
@@ -147,6 +181,8 @@ def read_toml(text: str, source: str) -> Document:
         place = f"{source}:{at.group(1)}" if at else source
         message = message[: at.start()] if at else message
         return Document(None, {}, (Problem("", f"no valid TOML: {message}", "", place),))
+    if _is_deep(data):
+        return Document(None, {}, (_depth_problem(source),))
     return Document(data, _toml_places(text, source))
 
 

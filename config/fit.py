@@ -26,7 +26,7 @@ FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 SECTIONS: Final = "sections"  # the field of an open struct that holds options of plugins, by the plugin's name
 VALUE_KEY: Final = "="  # key of a value that was given where options were given too
 _DROP: Final = object()
-_INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
 _AT: Final = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
 
@@ -304,7 +304,7 @@ class _Walk:
             return int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]+\s*", value):
+        if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,19}\s*", value):
             return int(value)
         return self.fault(path, f"expected a whole number, got {_short(value)}")
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from edgerouter.config.fit import closest, fields_of
-from edgerouter.config.nest import split
+from edgerouter.config.nest import MOST_PARTS, split
 from edgerouter.config.outline import Tables, below, is_list, is_switch, shape_at
 from edgerouter.config.places import Path, lowered
 from edgerouter.config.static import StaticConfiguration
@@ -62,7 +62,9 @@ def read_flags(arguments: Sequence[str], tables: Tables, switches: frozenset[str
         name, equals, text = word.lstrip("-").partition("=")
         shape = shape_at(split(name), tables)
         value = text if equals else _value(name, shape, rest, switches)
-        if value is None:
+        if len(split(name)) > MOST_PARTS:
+            problems.append(Problem(name[:100], f"more than {MOST_PARTS} parts", "", f"flag --{name[:100]}"))
+        elif value is None:
             problems.append(Problem(name, "a value is missing", f"write --{name}=...", f"flag --{name}"))
         elif name.lower() == CONFIG_FILE:
             file = value
@@ -109,6 +111,8 @@ def read_environment(environment: Mapping[str, str], tables: Tables) -> Settings
             rest = name[len(prefix) :]
             if rest.upper() == "CONFIGFILE":
                 file = environment[name]
+            elif rest.count("_") >= MOST_PARTS:
+                problems.append(Problem("", f"more than {MOST_PARTS} parts", "", f"variable {name[:100]}", "warning"))
             elif _is_option(rest):
                 given.append(Setting(_variable_path(rest, tables), environment[name], f"variable {name}"))
             else:

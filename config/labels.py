@@ -15,7 +15,7 @@ import msgspec
 from edgerouter.config.decode import Kinds, decode_dynamic
 from edgerouter.config.dynamic import DynamicConfiguration, Model, Service
 from edgerouter.config.fit import Plain, boolean, closest, dotted, fit
-from edgerouter.config.nest import child, finish, grow, same, split
+from edgerouter.config.nest import MOST_PARTS, child, finish, grow, same, split
 from edgerouter.config.places import Path, lowered
 from edgerouter.config.types import Problem
 
@@ -163,6 +163,9 @@ class _Labels:
     def _counts(self, at: Path) -> bool:
         """Whether a label is configuration; a label that cannot be is named here."""
         rest, label = dotted(at), self.written[at]
+        if len(at) > MOST_PARTS:
+            self.problem(rest[:100], label[:100], f"more than {MOST_PARTS} parts", "", "warning")
+            return False
         if at[0] in _SECTIONS:
             hint = _unfit(at)
             if hint:

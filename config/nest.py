@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from edgerouter.config.fit import VALUE_KEY, boolean
 
+MOST_PARTS: Final = 30  # of a name; what reads the data recurses
 INDEX: Final = re.compile(r"\[(\d{1,4})\]")
 
 

@@ -6,6 +6,7 @@ Used to read flags and variables and to print ``--help``; values are decoded in 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from msgspec import inspect as shapes
@@ -17,6 +18,11 @@ from edgerouter.config.static import StaticConfiguration
 
 Tables = Mapping[type, Table]  # open struct -> its plugins' options classes, by name
 _LISTS = (shapes.ListType, shapes.VarTupleType, shapes.SetType, shapes.FrozenSetType)
+
+
+@cache
+def _info(cls: type) -> Any:
+    return shapes.type_info(cls)
 
 
 def bare(shape: Any) -> Any:
@@ -45,7 +51,7 @@ def is_switch(shape: Any) -> bool:
 
 def shape_at(path: Path, tables: Tables) -> Any:
     """What stands at a path of the static configuration, in any case; None when there is no such option."""
-    shape: Any = shapes.type_info(StaticConfiguration)
+    shape = _info(StaticConfiguration)
     for part in path:
         shape = below(shape, part, tables)
         if shape is None:
@@ -72,5 +78,5 @@ def _member(cls: type, name: str, tables: Tables) -> Any:
         return field.shape
     for known, options in tables.get(cls, {}).items():
         if known.lower() == name:
-            return shapes.type_info(options or NoOptions)
+            return _info(options or NoOptions)
     return None

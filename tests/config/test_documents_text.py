@@ -95,6 +95,18 @@ def test_aliases_of_aliases_are_bounded() -> None:
     assert "values, aliases counted" in problems[0].message
 
 
+@pytest.mark.parametrize("text", ["a: " + "[" * n + "]" * n for n in (101, 5000, 100_000)])
+def test_yaml_depth_is_bounded(text: str) -> None:
+    assert ["levels of nesting" in p.message for p in read_yaml(text, "f.yml").problems] == [True]
+    assert read_yaml("a: " + "[" * 90 + "]" * 90, "f.yml").problems == ()
+
+
+@pytest.mark.parametrize("levels", [101, 900, 100_000])
+def test_toml_depth_is_bounded(levels: int) -> None:
+    assert len(read_toml("a = " + "[" * levels + "]" * levels, "f.toml").problems) == 1
+    assert read_toml("a = " + "[" * 90 + "]" * 90, "f.toml").problems == ()
+
+
 def test_toml_lines() -> None:
     text = '[a.b]\nc = 1\n"d.e" = 2\n\n[[a.list]]\nx = 1\n[[a.list]]\nx.y = 2 # z\n'
     document = read_toml(text, "f.toml")

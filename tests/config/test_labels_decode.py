@@ -233,6 +233,14 @@ def test_url_stands_alone() -> None:
     assert result.servers == {}
 
 
+def test_depth_and_length_are_bounded() -> None:
+    deep = "traefik.tcp" + ".a" * 5000
+    result = decode(f"{deep}=x", "traefik.http.routers.good.rule=x", f"traefik.priority={'9' * 5000}")
+    assert list(result.configuration.http.routers) == ["good"]
+    assert sorted(p.path[:8] for p in result.problems) == ["priority", "tcp.a.a."]
+    assert decode(f"traefik.http.routers.r.priority={'9' * 5000}").configuration.http.routers == {}
+
+
 def test_value_beside_options() -> None:
     result = decode("traefik.http.routers.r.tls=false", "traefik.http.routers.r.tls.options=x")
     assert result.configuration.http.routers == {}
