@@ -10,6 +10,7 @@ from edgerouter.contracts.plan import MiddlewareEntry
 from edgerouter.control.aggregate import MIDDLEWARE_PATHS, SERVICE_PATHS, names_at, provider_of, qualify_options
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden, revealed
+from edgerouter.control.build_trial import try_middleware
 from edgerouter.control.build_types import Fault, Step, refusal
 
 CHAIN = "chain"
@@ -39,6 +40,9 @@ def _make_step(name: str, middleware: Middleware) -> Step:
     plain = plain_options(middleware.options, name)
     chain = names_at(plain, MIDDLEWARE_PATHS) if middleware.kind == CHAIN else None
     faults = not_there_yet(middleware.kind, middleware.options)
+    wrong = "" if chain is not None else try_middleware(name, middleware.kind, plain)
+    if wrong:
+        faults = (Fault(middleware.kind, wrong), *faults)
     return Step(name, middleware.kind, plain, hidden(middleware.options), faults, chain)
 
 

@@ -13,6 +13,7 @@ from edgerouter.control.aggregate import SERVICE_PATHS, TRANSPORT_PATHS, names_a
 from edgerouter.control.build_middlewares import Middlewares, not_there_yet, plain_options
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden
+from edgerouter.control.build_trial import try_service
 from edgerouter.control.build_types import Fault, refusal
 
 DEFAULT_TRANSPORT: Final = "default@internal"
@@ -51,6 +52,9 @@ def _make_node(name: str, service: Service) -> Node:
     given = tuple(_server(server) for server in plain.pop("servers", ()))
     servers = tuple(server for server in given if server.url.startswith(_SCHEMES))
     faults.extend(_server_fault(server, not servers) for server in given if server not in servers)
+    wrong = try_service(name, service.kind, plain)
+    if wrong:
+        faults.insert(0, Fault(service.kind, wrong))
     transport = (names_at(plain, TRANSPORT_PATHS) or ("",))[0]
     children = names_at(plain, SERVICE_PATHS)
     shown = hidden(service.options)

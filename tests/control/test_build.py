@@ -522,3 +522,25 @@ def test_options_without_effect_are_told_and_the_rest_works() -> None:
     assert result.middlewares["m@file"].status == "warning"
     (problem,) = result.problems
     assert (problem.path, problem.severity) == ("http.middlewares.m.later", "warning")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "says"),
+    [
+        ("circuitBreaker", {"expression": "NetworkErrorRatio( > 0.5"}, "expression"),
+        ("redirectRegex", {"regex": "(", "replacement": "x"}, "regex"),
+        ("stripPrefix", {"prefixxes": ["/a"]}, "prefixxes"),
+    ],
+)
+def test_what_only_a_plugin_knows_is_a_problem_too(kind: str, options: dict[str, Any], says: str) -> None:
+    routers = {"r": Router(rule=RULE, service="s", middlewares=("m",))}
+    result = made(file=snapshot(routers, middlewares={"m": Middleware(kind, options)}))
+    assert says in router_entry(result, "r@file").refused.lower()
+    assert any(p.path == f"http.middlewares.m.{kind}" and says in p.message.lower() for p in result.problems)
+
+
+def test_a_balancer_that_nobody_has_refuses_the_service() -> None:
+    services = {"s": Service("loadBalancer", {"strategy": "nope", "servers": [{"url": "http://h:1"}]})}
+    result = made(file=snapshot({"r": Router(rule=RULE, service="s")}, services))
+    assert "no balancer is named 'nope'" in router_entry(result, "r@file").refused
+    assert result.services["s@file"].status == "disabled"

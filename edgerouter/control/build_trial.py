@@ -1,0 +1,46 @@
+"""Makes a plugin once in the control process, to hear what it says of its options. The instance is thrown away.
+
+What only the constructor can know (an expression that does not parse, a balancer that nobody has) is so a problem that
+people see, not just a router that answers 500 in every worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from edgerouter.config.types import decode_hook
+from edgerouter.contracts.plugins import PluginContext
+from edgerouter.registry import Plugin, load
+from edgerouter.telemetry.records import SharedRecords
+
+_RECORDS: Final = SharedRecords()  # for services, which make no records; middlewares get their own, to be forgotten
+
+
+def _context(name: str, records: SharedRecords) -> PluginContext:
+    return PluginContext(name, "", "", lambda service: None, records, lambda: 0.0, 0)
+
+
+def try_middleware(name: str, kind: str, plain: Any) -> str:
+    """What is wrong with the options, "" when nothing is. Kinds that nobody has are somebody else's question."""
+    plugin = load("middlewares").get(kind)
+    return "" if plugin is None else _said(plugin, plain, (_context(name, SharedRecords()),))
+
+
+def try_service(name: str, kind: str, plain: Any) -> str:
+    """The same for a service, without its servers."""
+    plugin = load("services").get(kind)
+    return "" if plugin is None else _said(plugin, plain, (_context(name, _RECORDS), []))
+
+
+def _said(plugin: Plugin, plain: Any, arguments: tuple[Any, ...]) -> str:
+    if plugin.options is None:
+        return ""
+    try:
+        plugin.cls(msgspec.convert(plain, plugin.options, dec_hook=decode_hook), *arguments)
+    except (
+        Exception
+    ) as error:  # a plugin may be anybody's; whatever it raises, its users are refused and others are not
+        return str(error) or type(error).__name__
+    return ""
