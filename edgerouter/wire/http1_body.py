@@ -204,9 +204,9 @@ class BodyReader:
         end: i64 = 0
         while at < size:
             if self._state == _DATA:
-                end = at + self._left
-                if end > size:
-                    end = size
+                end = size
+                if self._left < size - at:  # not at + left: that may pass 63 bits
+                    end = at + self._left
                 pieces.append(data[at:end])
                 self._credit += end - at
                 self._left -= end - at

@@ -82,7 +82,7 @@ class ResponseParser(FieldScanner):
                 raise self.refusal("BARE_LF", "a line ends in LF without CR")
             raise self.refusal("STATUS_LINE", "a control byte in the status line")
         usual = data[: i + 2] == STATUS_LINES[self._status]
-        self._reason = b"" if usual else data[13:i]
+        self._reason = b"" if usual or i <= 13 else data[13:i]  # compiled, a slice that ends before it begins raises
         self._begin_fields(i + 2)
         return True
 

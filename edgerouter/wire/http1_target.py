@@ -115,8 +115,10 @@ def host_of(authority: bytes) -> str:
     """
     if authority[:1] == b"[":
         end = authority.find(b"]")
+        if end < 0:
+            raise ValueError("an IPv6 address without its closing bracket")
         host, port = authority[1:end], authority[end + 1 :]
-        if end < 0 or host.count(b":") < 2 or not all(_ADDRESS[c] for c in host):
+        if host.count(b":") < 2 or not all(_ADDRESS[c] for c in host):
             raise ValueError("not an IPv6 address in brackets")
     else:
         colon = authority.find(b":")

@@ -99,6 +99,8 @@ REFUSED = [
     ("HOST", "a port without host", get(b"/", b"Host: :80\r\n")),
     ("HOST", "a dot is no host", get(b"/", b"Host: .\r\n")),
     ("HOST", "no end of the bracket", get(b"/", b"Host: [::1\r\n")),
+    ("HOST", "no end of the bracket, nothing in it", get(b"/", b"Host: [\r\n")),
+    ("HOST", "nothing in the brackets", get(b"/", b"Host: []\r\n")),
     ("HOST", "not an IPv6 address", get(b"/", b"Host: [a.example]\r\n")),
     ("HOST", "RFC 3986 3.2.2: something behind the bracket", get(b"/", b"Host: [::1]x\r\n")),
     ("HOST", "a bad Host beside an absolute target", get(b"http://a.example/", b"Host: a b\r\n")),
