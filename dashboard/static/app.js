@@ -1,7 +1,7 @@
 // The page's life: asks /api/present every 2 s while it is seen, keeps what was chosen, shows one view.
 import { Component, render } from "./vendor/preact.mjs";
 import { html } from "./html.js";
-import { ago, byHealth, filtered, isInternal, plural, understand } from "./model.js";
+import { ago, byHealth, filtered, isInternal, plural, understand, verdictNow } from "./model.js";
 import { Chip, Dot, Empty } from "./parts.js";
 import { EMPTY, Middlewares, Problems, Routers, Services, Workloads } from "./views.js";
 
@@ -55,7 +55,7 @@ class App extends Component {
     const data = understand(await answer.json());
     this.tag = answer.headers.get("ETag");
     const rates = this.rates(data.traffic.routers, heard);
-    document.title = `${{ ok: "●", warn: "▲", bad: "✕" }[data.verdict.level]} ${data.name || "EdgeRouter"}`;
+    document.title = `${{ ok: "●", warn: "▲", bad: "✕" }[verdictNow(data, rates).level]} ${data.name || "EdgeRouter"}`;
     this.setState({ data, rates, heard, fault: "" });
   }
 
@@ -84,13 +84,13 @@ class App extends Component {
     return data[tab].filter((item) => internal || !isInternal(item));
   }
 
-  render(_, { data, heard, fault, tab }) {
+  render(_, { data, rates, heard, fault, tab }) {
     if (!data) return html`<p class="waiting">${fault ? html`The router does not answer: ${fault}. Trying again …` : "Asking the router …"}</p>`;
     return html`
       <${Head} data=${data} />
       <main>
         ${fault && html`<p class="lost" role="alert">The router does not answer (${fault}). This is how it was ${ago((Date.now() - heard) / 1000)} ago.</p>`}
-        <${Verdict} data=${data} />
+        <${Verdict} verdict=${verdictNow(data, rates)} />
         <${Strip} data=${data} />
         <nav class="tabs">${TABS.map(([name, title]) => html`
           <a href="#${name}" aria-current=${tab === name ? "page" : undefined}>${title}<span class="count ${this.alarm(name)}">${this.items(name).length}</span></a>`)}</nav>
@@ -125,9 +125,9 @@ const Head = ({ data }) => html`
   <header><img src="icon.svg" alt="" width="28" height="28" /><span class="brand">${data.name || "EdgeRouter"}</span>
     <span class="version">${data.version}</span><span class="since">up for ${ago(Date.now() / 1000 - data.started)}</span></header>`;
 
-const Verdict = ({ data }) => html`
-  <section class="verdict-box ${data.verdict.level}" aria-live="polite"><span class="lamp" aria-hidden="true"></span>
-    <div><h1>${data.verdict.title}</h1><p>${data.verdict.text}</p></div></section>`;
+const Verdict = ({ verdict }) => html`
+  <section class="verdict-box ${verdict.level}" aria-live="polite"><span class="lamp" aria-hidden="true"></span>
+    <div><h1>${verdict.title}</h1><p>${verdict.text}</p></div></section>`;
 
 const STATES = { running: "ok", starting: "warn", stale: "bad", ended: "ok" };
 

@@ -107,11 +107,20 @@ function verdict(data) {
   if (warn) parts.push(`${plural(warn, "router")} ${warn === 1 ? "is" : "are"} not at full strength`);
   if (stale.length) parts.push(`${stale.map((provider) => provider.name).join(", ")} ${stale.length === 1 ? "gives" : "give"} no news`);
   if (errors) parts.push(plural(errors, "configuration problem"));
+  const idle = data.workers.filter((worker) => worker.state !== "serving").length;
+  if (idle) parts.push(`${plural(idle, "worker")} of ${data.workers.length} not serving`);
   const words = parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}` : parts[0] || "";
   if (bad) return { level: BAD, title: "Some traffic is failing", text: `${words}. ${lead}.` };
   if (parts.length) return { level: WARN, title: "Working, with something to look at", text: `${words}. ${lead}.` };
   if (!routers.length) return { level: OK, title: "Ready, nothing to route yet", text: "No provider has named a router so far." };
-  return { level: OK, title: "All is well", text: `${lead}, and every server is up.` };
+  return { level: OK, title: "All is well", text: `${lead}, and no server is known to be down.` };
+}
+
+// The same, once it is known what is being answered: errors that servers send count too.
+export function verdictNow(data, rates) {
+  const failing = Object.values(rates).reduce((sum, item) => sum + item.errors, 0);
+  if (data.verdict.level !== OK || !failing) return data.verdict;
+  return { level: WARN, title: "Working, with something to look at", text: `${rate(failing)} of requests are answered with an error (5xx); the routers below say where.` };
 }
 
 export function filtered(items, search, status, texts) {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from edgerouter.config.static import Api, StaticConfiguration
 from edgerouter.control.view import Picture, View
 from edgerouter.dashboard.api import make_app
 from edgerouter.dashboard.pages import STATIC
+from edgerouter.telemetry.memory import CounterMemory
+from edgerouter.telemetry.reader import CounterReader, new_memory
+from edgerouter.telemetry.registry import MetricsRegistry
 
 PROGRAM = chromium()
 
@@ -24,7 +29,8 @@ PROGRAM = chromium()
 class Seen:
     """A page of a router whose picture the test changes."""
 
-    def __init__(self, page: Page, picture: Picture, address: str) -> None:
+    def __init__(self, page: Page, picture: Picture, memory: CounterMemory, address: str) -> None:
+        self.memory = memory
         self.page = page
         self.picture = picture
         self.address = address
@@ -43,12 +49,17 @@ async def seen() -> AsyncIterator[Seen]:
     if PROGRAM is None:
         pytest.skip("chromium is not installed (Debian package chromium)")
     picture = Picture(sample_view())
-    runner = web.AppRunner(make_app(picture, None, StaticConfiguration(api=Api())))
+    fd = new_memory(0)
+    memory, reader = CounterMemory(fd), CounterReader()
+    reader.attach(0, fd)
+    runner = web.AppRunner(make_app(picture, MetricsRegistry(reader), StaticConfiguration(api=Api())))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with browser(PROGRAM) as page:
-        yield Seen(page, picture, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        yield Seen(page, picture, memory, f"http://127.0.0.1:{runner.addresses[0][1]}")
     await runner.cleanup()
+    reader.detach(0)
+    os.close(fd)
 
 
 @pytest.mark.live
@@ -100,6 +111,7 @@ async def _searches_and_filters(seen: Seen) -> None:
 async def _follows_changes(seen: Seen) -> None:
     seen.picture.view = healthy_view()
     await seen.page.until("document.querySelector('h1').innerText === 'All is well'")
+    await _shows_errors_that_servers_send(seen)
     evil = msgspec.structs.replace(
         healthy_view().routers["eshop@docker"], rule="Host(`<img src=x onerror=document.title=1>`)"
     )
@@ -109,6 +121,18 @@ async def _follows_changes(seen: Seen) -> None:
     seen.picture.view = View(started=1.0)
     await seen.page.until("document.querySelector('h1').innerText === 'Ready, nothing to route yet'")
     assert "docker run" in (await seen.texts(".empty"))[0]
+
+
+async def _shows_errors_that_servers_send(seen: Seen) -> None:
+    """Errors may come just before the page looks, so some are sent at every look."""
+    for _ in range(200):
+        seen.memory.add(1 | 1 << 8 | 500 << 24, 1, 2, 2, 0, 5, 0.01, 0)
+        if await seen.page.run("document.body.innerText.includes('are answered with an error (5xx)')"):
+            break
+        await asyncio.sleep(0.1)
+    eshop = next(row for row in await seen.texts(".row") if "eshop" in row)
+    assert "failing" in eshop
+    await seen.page.until("document.querySelector('h1').innerText === 'All is well'")
 
 
 def test_vendored_files_are_those_of_the_lock() -> None:
