@@ -32,7 +32,12 @@ def _find_re2() -> Any:
         return None
 
 
-_re2: Final[Any] = _find_re2()
+class _Installed:
+    def __init__(self) -> None:
+        self.re2: Any = _find_re2()  # None where it is not installed
+
+
+_installed: Final = _Installed()
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -101,7 +106,7 @@ class _Linear(GoRegex):
     def search(self, text: str) -> bool:
         if not text.startswith(self._head) or not text.endswith(self._tail):
             return False
-        if len(text) > _LONG and _re2 is not None:
+        if len(text) > _LONG and _installed.re2 is not None:
             if self._long is None:
                 self._long = _Re2(self.pattern)
             return self._long.search(text)
@@ -113,12 +118,12 @@ class _Linear(GoRegex):
 
 class _Re2(GoRegex):
     def __init__(self, pattern: str) -> None:
-        options = _re2.Options()
+        options = _installed.re2.Options()
         options.log_errors = False
         try:
-            self._regex: Any = _re2.compile(pattern.encode(), options)
-            self._text_regex: Any = _re2.compile(pattern, options)
-        except _re2.error as fault:
+            self._regex: Any = _installed.re2.compile(pattern.encode(), options)
+            self._text_regex: Any = _installed.re2.compile(pattern, options)
+        except _installed.re2.error as fault:
             text = fault.args[0].decode("utf-8", "replace") if isinstance(fault.args[0], bytes) else str(fault)
             raise RegexError(text, 0) from None
         names = [""] * (self._regex.groups + 1)
@@ -142,9 +147,9 @@ def compile(pattern: str, index: int = 0) -> GoRegex:
     try:
         try:
             regex = _Linear(pattern)
-            return regex if _re2 is None or regex.size <= _LARGE else _Re2(pattern)
+            return regex if _installed.re2 is None or regex.size <= _LARGE else _Re2(pattern)
         except UnsupportedError:
-            if _re2 is None:
+            if _installed.re2 is None:
                 raise
             return _Re2(pattern)
     except RegexError as fault:

@@ -133,13 +133,13 @@ def test_very_large_patterns_go_to_re2_where_it_is(monkeypatch: pytest.MonkeyPat
     regex = go_regex.compile("^[a-z]{1000}$")
     assert isinstance(regex, go_regex._Re2)
     assert regex.search("a" * 1000)
-    monkeypatch.setattr(go_regex, "_re2", None)
+    monkeypatch.setattr(go_regex._installed, "re2", None)
     assert go_regex.compile("^[a-z]{1000}$").search("a" * 1000)
 
 
 def test_scripts_need_re2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert go_regex.compile(r"^\p{Greek}+$").search(carried("αβ"))
-    monkeypatch.setattr(go_regex, "_re2", None)
+    monkeypatch.setattr(go_regex._installed, "re2", None)
     with pytest.raises(ArgumentError, match="re2"):
         go_regex.compile(r"^\p{Greek}+$")
 
@@ -156,7 +156,7 @@ PATTERNS_THAT_BACKTRACK = [
 def test_no_pattern_stalls_the_loop(engine: Engine, pattern: str, unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = carried(unit * (65536 // len(carried(unit))))
     regex = engine(pattern)
-    monkeypatch.setattr(go_regex, "_re2", None)  # long texts too, on the automaton itself
+    monkeypatch.setattr(go_regex._installed, "re2", None)  # long texts too, on the automaton itself
     started = time.process_time()
     assert regex.search(text) is False
     assert time.process_time() - started < 0.5
