@@ -17,6 +17,7 @@ from edgerouter.control.build_trial import try_service
 from edgerouter.control.build_types import Fault, refusal
 
 DEFAULT_TRANSPORT: Final = "default@internal"
+_NOWHERE: Final = "unix:/no-shared-network/"
 _SCHEMES: Final = ("http://", "https://", "unix:")
 
 
@@ -78,6 +79,11 @@ def _server_fault(server: ServerEntry, alone: bool) -> Fault:
     return Fault("servers", f"{server.url!r} is not a server's address", hint, alone)
 
 
+def _is_socket(url: str) -> bool:
+    """True for a Unix socket, but not for the one that no machine has: so a provider says "no network is shared"."""
+    return url.startswith("unix:") and (not url.startswith(_NOWHERE) or "/" in url.removeprefix(_NOWHERE))
+
+
 class Services:
     """The services of one build."""
 
@@ -120,6 +126,7 @@ class Services:
             return
         node = self.nodes[name]
         faults = list(node.faults)
+        faults.extend(self._sockets(node))
         self._open.append(name)
         for child in node.children:
             fault = self._circle(child) or self._child(child, name)
@@ -130,6 +137,15 @@ class Services:
             faults.append(Fault("serversTransport", *self._transport_names.missing(node.transport)))
         self.steps[name], wrong = self._middlewares.expand(node.middlewares, name)
         self.faults[name] = faults + wrong
+
+    def _sockets(self, node: Node) -> list[Fault]:
+        """A Unix socket is a file of this machine (Docker's, our own): labels must not lead requests there."""
+        provider = provider_of(node.name)
+        if provider not in self._guard:
+            return []
+        hint = f"set providers.{provider}.allowInternal=true to trust labels, or define the service in a file"
+        message = f"servers on Unix sockets must not be named from {provider}"
+        return [Fault("servers", message, hint) for server in node.servers if _is_socket(server.url)][:1]
 
     def _circle(self, child: str) -> Fault | None:
         if child not in self._open:

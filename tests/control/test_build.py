@@ -544,3 +544,20 @@ def test_a_balancer_that_nobody_has_refuses_the_service() -> None:
     result = made(file=snapshot({"r": Router(rule=RULE, service="s")}, services))
     assert "no balancer is named 'nope'" in router_entry(result, "r@file").refused
     assert result.services["s@file"].status == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("guard", "url", "refused"),
+    [
+        ("docker", "unix:/var/run/docker.sock", True),
+        ("docker", "unix:///var/run/docker.sock", True),
+        ("docker", "unix:/no-shared-network/../var/run/docker.sock", True),
+        ("docker", "unix:/no-shared-network/shop", False),
+        ("docker", "http://h:1", False),
+        ("other", "unix:/var/run/docker.sock", False),
+    ],
+)
+def test_labels_may_not_lead_to_unix_sockets_unless_allowed(guard: str, url: str, refused: bool) -> None:
+    docker = snapshot({"r": Router(rule=RULE, service="s")}, {"s": balancer(url)})
+    result = made(guard=frozenset({guard}), docker=docker)
+    assert bool(router_entry(result, "r@docker").refused) is refused
