@@ -168,7 +168,7 @@ def _short(value: object) -> str:
 
 
 def _is_tree(value: object) -> bool:
-    return isinstance(value, (Mapping, list, tuple))
+    return isinstance(value, (dict, list, tuple, Mapping))
 
 
 class _Walk:
@@ -188,7 +188,7 @@ class _Walk:
         return resolve(value) if step is None else step(self, value, shape, path)
 
     def struct(self, value: object, cls: type, path: Path) -> Any:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, (dict, Mapping)):
             on = value is None or boolean(value)
             return {} if on else self.fault(path, f"expected options, got {_short(value)}", "write true, or options")
         known = fields_of(cls)

@@ -155,8 +155,10 @@ class _Labels:
         for at, (path, value) in self.paths.items():
             if self._counts(at):
                 grow(root, path, Plain(value.strip()))
-                for length in range(1, len(at) + 1):
-                    self.places.setdefault(at[:length], f"label {self.written[at]}")
+                place = f"label {self.written[at]}"
+                for length in range(len(at), 0, -1):
+                    if self.places.setdefault(at[:length], place) is not place:
+                        break
         grown: dict[str, Any] = finish(root)
         return grown
 

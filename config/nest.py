@@ -14,7 +14,7 @@ INDEX: Final = re.compile(r"\[(\d{1,4})\]")
 
 def split(name: str) -> tuple[str, ...]:
     """``a.domains[0].main`` is ``("a", "domains", "[0]", "main")``."""
-    return tuple(INDEX.sub(r".[\1]", name).split("."))
+    return tuple((INDEX.sub(r".[\1]", name) if "[" in name else name).split("."))
 
 
 def grow(root: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -39,9 +39,9 @@ def finish(node: Any) -> Any:
         return node
     if len(node) > 1 and boolean(node.get(VALUE_KEY)):
         del node[VALUE_KEY]
-    if node and all(INDEX.fullmatch(key) for key in node):
+    if node and all(key[:1] == "[" and INDEX.fullmatch(key) for key in node):
         return [finish(node[key]) for key in sorted(node, key=lambda key: int(key[1:-1]))]
-    return {key: finish(below) for key, below in node.items()}
+    return {key: finish(below) if isinstance(below, dict) else below for key, below in node.items()}
 
 
 def same(node: Mapping[str, Any], part: str) -> str:
