@@ -19,7 +19,7 @@ from edgerouter.config.static import StaticConfiguration
 from edgerouter.config.types import Problem
 
 PREFIXES: Final = ("TRAEFIK_", "EDGEROUTER_")  # rising precedence
-CONFIG_FILE: Final = "configfile"
+CONFIG_FILE: Final = ("configfile", "c")  # the second is 1.x's
 _OWN: Final = ("PURE", "CI", "CONFIGFILE")  # variables of ours that are no options
 # What an orchestrator sets in every container when a service is called edgerouter, or traefik.
 _SERVICE: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT_\d+_(TCP|UDP)(_.*)?)")
@@ -66,7 +66,7 @@ def read_flags(arguments: Sequence[str], tables: Tables, switches: frozenset[str
             problems.append(Problem(name[:100], f"more than {MOST_PARTS} parts", "", f"flag --{name[:100]}"))
         elif value is None:
             problems.append(Problem(name, "a value is missing", f"write --{name}=...", f"flag --{name}"))
-        elif name.lower() == CONFIG_FILE:
+        elif name.lower() in CONFIG_FILE:
             file = value
         else:
             _add(given, Setting(split(name), value, f"flag --{name}"), shape)
@@ -84,7 +84,7 @@ def _value(name: str, shape: Any, rest: list[str], switches: frozenset[str]) -> 
         return rest.pop(0) if follows and rest[0].lower().startswith(_WORDS) else "true"
     if follows:
         return rest.pop(0)
-    return "true" if shape is None and name.lower() != CONFIG_FILE else None
+    return "true" if shape is None and name.lower() not in CONFIG_FILE else None
 
 
 def _add(given: list[Setting], setting: Setting, shape: Any) -> None:

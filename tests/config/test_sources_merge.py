@@ -193,6 +193,8 @@ def test_named_file(write: Any) -> None:
     named, other = write("workers: 5", "a.yml"), write("workers: 6", "b.yml")
     assert good(f"--configFile={named}", file=other).workers == 5
     assert good("--configfile", named).workers == 5
+    assert good("-c", named).workers == 5
+    assert [p.path for p in load("--configFile").errors] == ["configFile"]
     assert good(env={**QUIET, "TRAEFIK_CONFIGFILE": named}, file=other).workers == 5
 
 
