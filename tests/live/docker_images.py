@@ -135,7 +135,7 @@ def base_image() -> str:
     return tag
 
 
-def _pip_arguments() -> list[str]:
+def _pip_settings() -> list[str]:
     """pip's index settings of this machine as build arguments; nothing of them stands in the repository."""
     names = {"index-url": "PIP_INDEX_URL", "extra-index-url": "PIP_EXTRA_INDEX_URL", "trusted-host": "PIP_TRUSTED_HOST"}
     listing = run(["python3", "-m", "pip", "config", "list"])
@@ -146,7 +146,7 @@ def _pip_arguments() -> list[str]:
         if name:
             found[name] = value.strip().strip("'")
     found["PIP_CERT"] = f"/{CA_BUNDLE}"
-    return [word for name, value in found.items() for word in ("--build-arg", f"{name}={value}")]
+    return [f"{name}={value}" for name, value in found.items()]
 
 
 def _router_files() -> list[Path]:
@@ -159,16 +159,11 @@ def _router_files() -> list[Path]:
 def router_image() -> str:
     """The image that the Dockerfile makes of this checkout."""
     base = base_image()
-    tag = f"edgerouter-test/router:{digest(_router_files(), base)}"
+    pure = os.environ.get("EDGEROUTER_PURE", "")
+    tag = f"edgerouter-test/router:{digest(_router_files(), base, pure)}"
     if not exists(tag):
-        command = [
-            "docker",
-            "build",
-            "--force-rm",
-            "--network=host",
-            "--build-arg",
-            f"BASE_IMAGE={base}",
-            *_pip_arguments(),
-        ]
+        settings = [f"BASE_IMAGE={base}", f"EDGEROUTER_PURE={pure}", *_pip_settings()]
+        flags = [word for setting in settings for word in ("--build-arg", setting)]
+        command = ["docker", "build", "--force-rm", "--network=host", *flags]
         run([*command, "--tag", tag, "."], cwd=CHECKOUT, env={**os.environ, "DOCKER_BUILDKIT": "0"})
     return tag
