@@ -10,6 +10,7 @@ import ctypes
 import errno
 import socket
 import struct
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -70,13 +71,15 @@ def refuse_new(opened: list[Opened]) -> None:
 
     A client whose SYN was dropped repeats it a second later: a successor on this port gets it, and when there is
     none the client is refused cleanly. Closing at once would reset connections that the kernel had accepted.
+    Where the kernel keeps filters for root (EPERM in containers, Linux 6.18), new requests go on to be accepted.
     """
     code = b"".join(struct.pack("HBBI", *step) for step in _REFUSE_SYN)
     buffer = ctypes.create_string_buffer(code)
     program = struct.pack("HL", len(_REFUSE_SYN), ctypes.addressof(buffer))
     for entry in opened:
         for sock in entry.sockets:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+            with suppress(PermissionError):
+                sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def _open(name: str, address: Address, slots: int) -> Opened:
