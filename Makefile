@@ -21,11 +21,10 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 
+# The wheel comes from a cache outside the checkout where the same content was built before.
 $(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
-	rm -rf build
-	$(BIN)/pip install --quiet --force-reinstall --no-deps .
-	$(BIN)/pip install --quiet .
-	rm -rf build *.egg-info
+	$(BIN)/pip install --quiet --force-reinstall --no-deps "$$(bash .ci/wheel.sh $(BIN)/python)"
+	$(BIN)/pip install --quiet "$$(bash .ci/wheel.sh $(BIN)/python)"
 	touch $@
 
 dev: $(VENV)/.dev $(VENV)/.installed

@@ -82,7 +82,6 @@ def under_callgrind(name: str, upstream: int, folder: pathlib.Path, extra: tuple
         conf.write_text(json.dumps(edgerouter("hosts", 100, upstream)))
         command += [sys.executable, "-m", "edgerouter", "--workers=1", f"--providers.file.filename={conf}"]
         command += [f"--entrypoints.web.address=127.0.0.1:{port}", "--entrypoints.traefik.address=127.0.0.1:0", *extra]
-        command += ["--experimental.hangtimeout=600s"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(port, process, "host-0.bench.test", seconds=180)
     return Peer(name, process, port)

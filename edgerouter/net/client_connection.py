@@ -334,9 +334,9 @@ class ClientConnection(Downstream):
         if body is None:
             if request.method == "HEAD" or status == 304:
                 length = response.content_length
-                return (http1.NONE, 0) if length < 0 else (http1.LENGTH, length)
+                return (http1.NONE, -1) if length < 0 else (http1.LENGTH, length)
             if status == 204 or status < 200:
-                return http1.NONE, 0
+                return http1.NONE, -1
             return http1.LENGTH, 0
         if body.filters is None and body.length >= 0:
             return http1.LENGTH, body.length

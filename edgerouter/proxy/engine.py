@@ -94,7 +94,7 @@ class EngineExchange(Exchange):
 
     def fetch(self, service: str, request: Request) -> Awaitable[Response]:
         """See ``Exchange.fetch``; the response's failures come as responses with their status."""
-        return self._engine.fetch(service, request)
+        return self._engine.fetch(service, request, self.client_address)
 
 
 class SideDownstream(Downstream):
@@ -261,9 +261,10 @@ class Engine(Handler):
         server.pool = pool
         return pool
 
-    def fetch(self, service: str, request: Request) -> Awaitable[Response]:
+    def fetch(self, service: str, request: Request, client_address: str = "") -> Awaitable[Response]:
         """Send a side request to a service by its qualified name; nothing of it is recorded."""
         downstream = SideDownstream(self.loop)
+        downstream.client_address = client_address
         node: Service | None = self.table.service(service)
         if node is None:
             downstream.respond(failure_response(NoServer(f"there is no service {service}"), request))

@@ -1,0 +1,203 @@
+"""An exchange's way to a server: pick one, get a connection, send; when that fails, try again where it is safe.
+
+DESIGN section 4, "Retry and truth", and docs/decisions/0004. What is asked before (steps, service tree) and done with
+the response is ``flow``'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from edgerouter.contracts.plugins import Server, Service
+from edgerouter.errors import ALWAYS, REUSED_ONLY, EdgeError, NoServer
+from edgerouter.http.body import Body
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.message import Response
+from edgerouter.net.pool import Pool
+from edgerouter.net.session import Downstream, Session, Upstream
+from edgerouter.proxy import forwarded
+
+if TYPE_CHECKING:
+    from edgerouter.proxy.engine import Engine
+
+_IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # RFC 9110 section 9.2.2
+_MAX_TRIES: Final = 4  # servers that one walk to the balancer may try
+
+
+class Attempts(Session):
+    """The part of a flow that deals with servers. ``_fail``, ``_respond`` and ``_end`` are the flow's."""
+
+    def __init__(self, engine: Engine, downstream: Downstream, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.recorded = True
+        self._engine = engine
+        self._downstream = downstream
+        self._leaf: Service | None = None
+        self._server: Server | None = None
+        self._upstream: Upstream | None = None
+        self._tried: list[Server] | None = None
+        self._given: Body | None = None  # the body that the server's response came with
+        self._other: Server | None = None  # a second try's server, already picked
+        self._fresh = False
+        self._appended_peer = False
+        self._responding = False
+        self._over = False
+
+    def _fail(self, error: EdgeError) -> None:
+        """Make the error the response and walk back."""
+
+    def _respond(self, response: Response) -> None:
+        """Take the response and walk back."""
+
+    def _end(self, body_bytes: int) -> None:
+        """The exchange is over."""
+
+    # -- to a server --------------------------------------------------------------------------------------------
+
+    def _choose(self, leaf: Service) -> None:
+        exchange = self.exchange
+        answer = leaf.answer(exchange)
+        if answer is not None:
+            exchange.service = leaf.name
+            self._respond(answer)
+            return
+        server = self._pick(leaf)
+        if server is None:
+            self._fail(NoServer("no server of the service is up"))
+            return
+        self._server = server
+        server.in_flight += 1
+        exchange.service = leaf.name
+        exchange.server_url = server.url
+        if not self._appended_peer:
+            self._appended_peer = True
+            forwarded.on_forward(self._downstream, exchange)
+        pool = server.pool
+        if pool is None:
+            pool = self._engine.make_pool(server)
+        assert isinstance(pool, Pool)
+        upstream = pool.acquire(self, exchange.request.method not in _IDEMPOTENT, self._fresh)
+        if upstream is not None:
+            self._send(upstream)
+
+    def _pick(self, leaf: Service) -> Server | None:
+        """Let the balancer pick, unless a second try has found its server already."""
+        server = self._other
+        if server is not None:
+            self._other = None
+            return server
+        return leaf.choose(self.exchange)
+
+    def _send(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        request, leaf, server = self.exchange.request, self._leaf, self._server
+        assert leaf is not None and server is not None
+        if leaf.pass_host_header and not server.preserve_path:
+            upstream.send(self, request)
+            return
+        authority, path = request.authority, request.path
+        if not leaf.pass_host_header:
+            request.authority = _authority(server)
+        if server.preserve_path and server.base_path:
+            request.path = server.base_path.rstrip("/") + path
+        upstream.send(self, request)
+        request.authority = authority
+        request.path = path
+
+    # -- what the upstream says ---------------------------------------------------------------------------------
+
+    def upstream_ready(self, upstream: Upstream) -> None:
+        """The connection is there."""
+        if self._over or self._server is None:
+            upstream.give_back()
+        else:
+            self._send(upstream)
+
+    def upstream_failed(self, error: EdgeError, upstream: Upstream | None) -> None:
+        """No response will come."""
+        self._leave_server()
+        if self._over or self._responding:
+            return
+        if self._may_try_again(error, upstream):
+            self.exchange.retries += 1
+            body = self.exchange.request.body
+            if body is not None:
+                body.rewind()
+            leaf = self._leaf
+            assert leaf is not None
+            self._choose(leaf)
+        else:
+            self._fail(error)
+
+    def _may_try_again(self, error: EdgeError, upstream: Upstream | None) -> bool:
+        request = self.exchange.request
+        body = request.body
+        if body is not None and not replayable(body):
+            return False
+        tried = self._tried
+        if tried is not None and len(tried) >= _MAX_TRIES:
+            return False
+        if error.retry == ALWAYS:
+            return self._has_other_server()
+        if error.retry == REUSED_ONLY and upstream is not None and upstream.reused and not upstream.answered:
+            self._fresh = True
+            return request.method in _IDEMPOTENT
+        return False
+
+    def _has_other_server(self) -> bool:
+        """True when the balancer knows a server that this exchange has not tried; it is then the next one."""
+        leaf, tried = self._leaf, self._tried
+        if leaf is None or tried is None:
+            return False
+        for _ in range(16):
+            server = leaf.choose(self.exchange)
+            if server is None:
+                return False
+            if server not in tried:
+                self._other = server
+                return True
+        return False
+
+    def _leave_server(self) -> None:
+        server = self._server
+        self._upstream = None
+        if server is not None:
+            self._server = None
+            server.in_flight -= 1
+            if self._tried is None:
+                self._tried = [server]
+            elif server not in self._tried:
+                self._tried.append(server)
+
+    def upstream_informed(self, response: Response) -> None:
+        """Interim responses pass by all steps."""
+        if not self._over and not self._responding:
+            self._downstream.inform(response)
+
+    def upstream_done(self) -> None:
+        """The server is free again."""
+        server = self._server
+        self._upstream = None
+        if server is not None:
+            self._server = None
+            server.in_flight -= 1
+        if self._responding and not self.recorded:
+            self._end(0)
+
+    def upstream_responded(self, response: Response, upstream: Upstream) -> None:
+        """The response's head is there."""
+        if self._over:
+            upstream.cancel(self)
+            return
+        self._given = response.body
+        self._respond(response)
+
+
+def replayable(body: Body) -> bool:
+    return body.replayable() and (body.filters is None or body.fed == 0)
+
+
+def _authority(server: Server) -> str:
+    default = 443 if server.scheme == "https" else 80
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return host if server.port in (default, 0) else f"{host}:{server.port}"
