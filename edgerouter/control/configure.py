@@ -1,11 +1,14 @@
-"""From a provider's change to a plan in every worker: build, publish, show, tell. The order of it, and nothing else."""
+"""From a provider's change to a plan in every worker: build, publish, show, tell. The order of it, and nothing else.
+
+Plans are built in a thread, one at a time: with 10,000 routers that takes seconds, and the loop has workers to listen to.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from edgerouter.config.types import Problem
@@ -17,7 +20,7 @@ from edgerouter.control.internal import internal_snapshot
 from edgerouter.control.ledger import Ledger
 from edgerouter.control.prepare import Prepared
 from edgerouter.control.publish import Publisher
-from edgerouter.control.supervisor import Supervisor
+from edgerouter.control.supervisor import Supervisor, said
 from edgerouter.control.view import Picture
 
 FIRST_ANSWERS: Final = 5.0  # seconds that the first plan waits for providers that have not answered yet
@@ -29,22 +32,30 @@ class Configuring:
     """Runs the providers and publishes what they say. ``control_path`` is the control process's Unix socket."""
 
     def __init__(
-        self, prepared: Prepared, keys: Keys, publisher: Publisher, picture: Picture, control_path: str
+        self,
+        prepared: Prepared,
+        keys: Keys,
+        publisher: Publisher,
+        picture: Picture,
+        control_path: str,
+        make_builder: Callable[[Keys], Builder] = Builder,
     ) -> None:
         self._prepared = prepared
         self._publisher = publisher
         self._picture = picture
         self._internal = internal_snapshot(prepared.static, control_path)
-        self._builder = Builder(keys)
+        self._new_builder = lambda: make_builder(keys)
+        self._builder = self._new_builder()
         self._ledger = Ledger()
         self._problems = announce.ProblemLog()
         self._found: tuple[Problem, ...] = ()
+        self._fault: tuple[Problem, ...] = ()
         self._guard = guarded(prepared.providers)
-        self._begun = False
+        self._wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._supervisor = Supervisor(
             prepared.providers,
-            self._changed,
+            self._wanted.set,
             float(prepared.static.providers.providers_throttle_duration),
             on_state=self._show_states,
         )
@@ -55,9 +66,11 @@ class Configuring:
         try:
             if not await self._supervisor.answered(FIRST_ANSWERS):
                 log.warning("some providers have not answered yet; the first configuration goes without them")
-            self._begun = True
-            self._changed()
-            await asyncio.Event().wait()
+            self._wanted.set()
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                await self._renew()
         finally:
             await self._supervisor.stop()
 
@@ -69,14 +82,25 @@ class Configuring:
                 log.info("%s: reading its source again", name)
                 again()
 
-    def _changed(self) -> None:
-        if not self._begun:
-            return
+    async def _renew(self) -> None:
+        """Build from the newest snapshots and publish; whatever goes wrong, the last plan goes on serving."""
         began = time.monotonic()
         snapshots: dict[str, Snapshot] = {"internal": self._internal, **self._supervisor.snapshots}
-        build = self._builder.build(Inputs(static=self._prepared.static, snapshots=snapshots, guard=self._guard))
+        inputs = Inputs(static=self._prepared.static, snapshots=snapshots, guard=self._guard)
+        try:
+            build = await asyncio.to_thread(self._builder.build, inputs)
+            self._publish(build, began)
+        except Exception as fault:  # ours, since a configuration's faults are problems and not exceptions
+            log.exception("the newest configuration could not be used; the last one goes on serving")
+            self._builder = self._new_builder()  # the old one's memory may be half of this build and half of the last
+            message = f"it could not be used, and the last one goes on serving: {said(fault)}"
+            self._fault = (Problem("configuration", message, "look at the log, and report it"),)
+            self._show_states()
+
+    def _publish(self, build: Build, began: float) -> None:
         seconds = time.monotonic() - began
         generation = self._publisher.publish(build.plan)
+        self._fault = ()
         self._show(build, generation, seconds)
         task = asyncio.ensure_future(self._confirm(generation, build, began))
         self._tasks.add(task)
@@ -99,8 +123,9 @@ class Configuring:
         self._show_states()
 
     def _show_states(self) -> None:
-        problems = (*self._found, *self._supervisor.problems())
-        self._problems.tell(self._found)  # the supervisor tells of lost sources itself
+        found = (*self._fault, *self._found)
+        problems = (*found, *self._supervisor.problems())
+        self._problems.tell(found)  # the supervisor tells of lost sources itself
         self._picture.update(providers=dict(sorted(self._supervisor.states.items())), problems=problems)
 
     async def _confirm(self, generation: int, build: Build, began: float) -> None:
