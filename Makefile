@@ -56,6 +56,8 @@ test: dev peers check
 
 bench: dev
 	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/instructions.py
+	$(BIN)/python benchmarks/routes.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -45,7 +45,7 @@ def extensions() -> list:
     here = Path(__file__).parent
     found = (path for pattern in COMPILED for path in here.glob(pattern))
     files = sorted(str(path.relative_to(here)) for path in found if path.name != "__init__.py")
-    return mypycify(files, opt_level="3", debug_level="0", group_name="edgerouter")
+    return mypycify(files, opt_level="2", debug_level="0", group_name="edgerouter")
 
 
 setup(ext_modules=extensions())

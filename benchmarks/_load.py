@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import socket
 import subprocess
 
 from _peers import Peer
@@ -20,6 +21,16 @@ class Result:
         self.p50 = p50
         self.p99 = p99
         self.size = size
+
+
+def body(peer: Peer) -> bytes:
+    """The body that a request through ``peer`` gets."""
+    with socket.create_connection(("127.0.0.1", peer.port), 5) as s:
+        s.sendall(b"GET /x HTTP/1.1\r\nHost: host-0.bench.test\r\nConnection: close\r\n\r\n")
+        data = b""
+        while chunk := s.recv(65536):
+            data += chunk
+    return data.partition(b"\r\n\r\n")[2]
 
 
 def run(peer: Peer, seconds: int, seed: int, kind: str, count: int, connections: int = 50) -> Result:

@@ -29,6 +29,9 @@ def main(arguments: list[str]) -> int:
         path = pathlib.Path(folder)
         upstream = stack.enter_context(running(start_upstream(path)))
         peers = [stack.enter_context(running(start(n, "hosts", ROUTES, upstream.port, path))) for n in names]
+        bodies = {_load.body(p) for p in peers}
+        if len(bodies) != 1:
+            raise SystemExit(f"the peers do not give the same body: {bodies}")
         results: dict[str, list[_load.Result]] = {n: [] for n in names}
         for number in range(rounds + 1):
             for peer in peers:

@@ -419,15 +419,15 @@ class ClientConnection(Downstream):
         if body is not None:
             self._response_body = body
             body.attach(self)
-        if self._pending and not self._busy:
-            data = self._pending
-            self._pending = b""
-            self._on_tunnel(data)
 
     def tunnel(self) -> Body:
-        """Make the body that carries what the client sends after the switch."""
+        """Make the body that carries what the client sends after the switch, and sent in haste before it."""
         body = Body(-1, self)
         self._request_body = body
+        if self._pending:
+            body.feed(self._pending)
+            self._pending = b""
+        self._resume_reading()
         return body
 
     def _end_tunnel(self, transport: asyncio.Transport) -> None:

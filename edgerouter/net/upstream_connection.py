@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from edgerouter.errors import EdgeError, ResponseTimeout, UpstreamReset
+from edgerouter.errors import BadResponse, EdgeError, ResponseTimeout, UpstreamReset
 from edgerouter.http.body import Body
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
@@ -31,6 +31,7 @@ class UpstreamConnection(Upstream):
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._method = ""
+        self._upgrading = False
         self._pending = b""
         self._reader: http1.BodyReader | None = None
         self._request_body: Body | None = None
@@ -91,7 +92,8 @@ class UpstreamConnection(Upstream):
 
     def _end_at_eof(self, reader: http1.BodyReader | None, body: Body) -> None:
         if self._raw or reader is None:
-            body.finish(None)
+            # An orderly end of a tunnel was told by eof_received.
+            body.fail(UpstreamReset("the server closed the connection"))
             return
         try:
             reader.eof(body)
@@ -120,6 +122,7 @@ class UpstreamConnection(Upstream):
             return
         self._session = session
         self._method = request.method
+        self._upgrading = request.upgrade != ""
         self._request_done = True
         self.answered = False
         self._interim = 0
@@ -239,6 +242,9 @@ class UpstreamConnection(Upstream):
         self.deadline = 0.0
         self._close = not parser.keep_alive
         if response.status == 101:
+            if not self._upgrading:
+                self._fail(session, BadResponse("101 to a request that asked for no upgrade", "BAD_RESPONSE_101"))
+                return
             self._switch(session, response, data[position:])
             return
         body = response.body

@@ -77,12 +77,16 @@ async def test_what_middlewares_raise(error: EdgeError, status: int) -> None:
 
 async def test_body_too_large() -> None:
     rig = await Rig.start(answering(OK), steps=[ReadsAll()])
-    await check(rig, b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", 413, "BODY_TOO_LARGE")
+    await check(
+        rig, b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", 413, "BODY_TOO_LARGE"
+    )
 
 
 async def test_a_chunked_body_too_large() -> None:
     rig = await Rig.start(answering(OK), steps=[ReadsAll()])
-    raw = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    raw = (
+        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    )
     await check(rig, raw, 413, "BODY_TOO_LARGE")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import struct
 
 import pytest
 from proxy_rig import Rig, answering
@@ -195,6 +196,49 @@ async def test_upgrade_makes_a_tunnel_both_ways() -> None:
     writer.close()
     await rig.until(lambda: len(rig.records) == 1)
     assert (rig.records[0].status, rig.records[0].cause) == (101, "")
+    await rig.stop()
+
+
+async def test_what_a_client_sends_before_the_101_is_not_lost() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        writer.write((await reader.readexactly(5)).upper())
+
+    rig = await Rig.start(serve)
+    reader, writer = await rig.connect()
+    writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhasty")
+    await reader.readuntil(b"\r\n\r\n")
+    assert await asyncio.wait_for(reader.readexactly(5), 5) == b"HASTY"
+    writer.close()
+    await rig.stop()
+
+
+async def test_a_server_that_resets_a_tunnel_ends_it_for_the_client() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        await reader.readexactly(1)
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    rig = await Rig.start(serve)
+    reader, writer = await rig.connect()
+    writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nx")
+    await reader.readuntil(b"\r\n\r\n")
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(reader.readexactly(1), 5)
+    await rig.until(lambda: rig.engine.open_connections() == 0)
+    assert [(r.status, r.cause) for r in rig.records] == [(101, "UPSTREAM_RESET")]
+    writer.close()
+    await rig.stop()
+
+
+async def test_a_101_that_nobody_asked_for_is_502() -> None:
+    rig = await Rig.start(answering(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"))
+    assert (await rig.ask(GET)).startswith(b"HTTP/1.1 502")
+    assert rig.records[0].cause.startswith("BAD_RESPONSE")
     await rig.stop()
 
 
