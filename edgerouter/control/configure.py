@@ -1,6 +1,6 @@
 """From a provider's change to a plan in every worker: build, publish, show, tell. The order of it, and nothing else.
 
-Plans are built in a thread, one at a time: with 10,000 routers that takes seconds, and the loop has workers to listen to.
+Plans are built in a thread, one at a time: with 10,000 routers that takes seconds, and workers must be heard meanwhile.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class Configuring:
         self._publisher = publisher
         self._picture = picture
         self._internal = internal_snapshot(prepared.static, control_path)
-        self._new_builder = lambda: make_builder(keys)
-        self._builder = self._new_builder()
+        self._keys = keys
+        self._make_builder = make_builder
+        self._builder = make_builder(keys)
         self._ledger = Ledger()
         self._problems = announce.ProblemLog()
         self._found: tuple[Problem, ...] = ()
@@ -92,7 +93,7 @@ class Configuring:
             self._publish(build, began)
         except Exception as fault:  # ours, since a configuration's faults are problems and not exceptions
             log.exception("the newest configuration could not be used; the last one goes on serving")
-            self._builder = self._new_builder()  # the old one's memory may be half of this build and half of the last
+            self._builder = self._make_builder(self._keys)  # the old one's memory may be half of this build
             message = f"it could not be used, and the last one goes on serving: {said(fault)}"
             self._fault = (Problem("configuration", message, "look at the log, and report it"),)
             self._show_states()

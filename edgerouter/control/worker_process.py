@@ -22,7 +22,7 @@ GONE: Final = "gone"
 
 
 class WorkerProcess:
-    """``heard`` is when its last message came (``time.monotonic``), ``applied`` the generation that it serves.
+    """``silence`` is in seconds, counted by ``workers`` while it listens; ``applied`` the generation that it serves.
 
     ``on_message`` and ``on_exit`` are called with this object; the latter once, when the process was reaped.
     """
@@ -36,7 +36,7 @@ class WorkerProcess:
         self.slot = slot
         self.state = STARTING
         self.started = time.monotonic()
-        self.heard = self.started
+        self.silence = 0.0
         self.applied = 0
         self.beat = messages.Heartbeat()
         self.longest_stall = 0.0
@@ -84,7 +84,7 @@ class WorkerProcess:
         return f"{how}: {cause}" if cause else how
 
     def _received(self, message: Any) -> None:
-        self.heard = time.monotonic()
+        self.silence = 0.0
         if isinstance(message, messages.Heartbeat):
             self.beat = message
             self.longest_stall = max(self.longest_stall, message.stall)

@@ -19,6 +19,7 @@ from edgerouter.control.worker_process import GONE, LOADING, SERVING, STARTING, 
 
 HEARTBEAT: Final = 0.5  # seconds between signs of life
 HUNG_AFTER: Final = 2.0  # seconds without one
+HELD_UP: Final = 1.0  # seconds that this process's own loop may be late before that is told
 START_WITHIN: Final = 30.0  # seconds to the first one
 STABLE_AFTER: Final = 10.0  # a life this long takes the memory of crashes away
 LONGEST_PAUSE: Final = 30.0  # seconds between a crash and the next start
@@ -216,18 +217,18 @@ class Workers:
     # -- signs of life ----------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """A process that was itself held up (a suspended machine) must not take its workers' silence for death."""
+        """A worker's silence counts only while this process listens: what it was itself held up for (a busy or
+        suspended machine, a fault of ours) says nothing of its workers, whose messages may lie there unread."""
         now = time.monotonic()
-        held_up = now - self._checked > 2 * HEARTBEAT
-        self._checked = now
+        passed, self._checked = now - self._checked, now
         self._loop.call_later(HEARTBEAT, self._tick)
-        if held_up:
-            return
+        if passed > HEARTBEAT + HELD_UP:
+            log.warning("the control process itself was held up for %.1f s", passed - HEARTBEAT)
         for process in self.alive():
+            process.silence += min(passed, HEARTBEAT)
             limit = START_WITHIN if process.state == STARTING else HUNG_AFTER
-            silent = now - process.heard
-            if silent > limit and not process.killed_for:
-                process.kill(f"no sign of life for {silent:.1f} s")
+            if process.silence > limit and not process.killed_for:
+                process.kill(f"no sign of life for {process.silence:.1f} s")
                 if not self._ending:
                     self._hand_over(self.slots[process.slot])
 

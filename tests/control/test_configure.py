@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 from live.toolbox import until
 
-from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, Model, Router, Service
+from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, Model, Router
 from edgerouter.config.static import EntryPoint, Providers, StaticConfiguration
 from edgerouter.config.types import Duration
 from edgerouter.contracts.snapshot import Provider, ProviderContext, Snapshot

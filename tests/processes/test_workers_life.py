@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -90,6 +91,34 @@ async def test_a_dead_or_hung_worker_is_replaced_and_nobody_is_refused(kill: sig
         assert {view.state for view in views} == {"serving"}
         await until(lambda: made.workers.slots[1].keeper == -1, "its sockets to be returned")
         assert await made.ping() == 200
+
+
+@pytest.mark.parametrize("pauses", [(3.0,), (1.4, 1.4, 1.4), (0.45,) * 8], ids=str)
+async def test_a_control_process_that_was_held_up_does_not_blame_its_workers(
+    pauses: tuple[float, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with crew(2) as made:
+        pids = [made.pid(slot) for slot in range(2)]
+        for pause in pauses:
+            time.sleep(pause)  # the loop under test is this one
+            await asyncio.sleep(0)
+        beats = [process.beat for process in made.workers.alive()]
+        await until(lambda: all(p.beat is not b for p, b in zip(made.workers.alive(), beats, strict=True)), "beats")
+        assert [made.pid(slot) for slot in range(2)] == pids
+        assert made.workers.restarts == 0
+    assert ("the control process itself was held up" in caplog.text) == (max(pauses) > 1.0)
+
+
+async def test_a_hung_worker_is_found_by_a_control_process_that_is_often_late() -> None:
+    async with crew(2) as made:
+        old = made.pid(1)
+        os.kill(old, signal.SIGSTOP)
+        end = time.monotonic() + 20
+        while made.pid(1) == old:
+            assert time.monotonic() < end, "the hung worker was never replaced"
+            time.sleep(0.6)
+            await asyncio.sleep(0.01)
+        assert made.workers.restarts == 1
 
 
 async def test_a_keeper_that_dies_passes_everything_on() -> None:
