@@ -62,6 +62,7 @@ class Pool:
         self._server = server
         self._settings = settings
         self._limits = limits
+        self._closed = False
         self._idle: list[UpstreamConnection] = []
         self._connecting: set[asyncio.Task[None]] = set()
 
@@ -99,10 +100,14 @@ class Pool:
             self._idle.remove(connection)
 
     def close(self) -> None:
-        """The server is gone from the configuration: close what is idle, make nothing new of what is not."""
+        """The server is gone from the configuration: close what is idle, keep nothing, and give up dialling it (a
+        container that was removed answers no SYN), so that those who wait can try another server."""
+        self._closed = True
         self._settings = TransportSettings(max_idle=0)
         for connection in list(self._idle):
             connection.close()
+        for task in list(self._connecting):
+            task.cancel()
 
     def is_silent(self, transport: asyncio.Transport) -> bool:
         """True when the server has neither sent anything nor closed: nothing to read on the socket."""
@@ -116,6 +121,10 @@ class Pool:
     async def _connect(self, session: Session) -> None:
         try:
             connection = await asyncio.wait_for(self._open(), self._settings.dial_timeout or None)
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            session.upstream_failed(ConnectRefused("the server was taken out of service"), None)
         except EdgeError as error:
             session.upstream_failed(error, None)
         except TimeoutError:

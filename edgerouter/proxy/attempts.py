@@ -149,6 +149,11 @@ class Attempts(Session):
         leaf, tried = self._leaf, self._tried
         if leaf is None or tried is None:
             return False
+        current = self._engine.table.service(leaf.name)
+        if current is not None and current is not leaf and not current.refused:
+            # The configuration changed meanwhile: the servers of now, not those of when the request came.
+            leaf = current
+            self._leaf = leaf
         for _ in range(16):
             server = leaf.choose(self.exchange)
             if server is None:

@@ -8,9 +8,9 @@ import socket
 import struct
 
 import pytest
-from proxy_rig import Rig, answering
+from proxy_rig import Rig, RoundRobin, answering
 
-from edgerouter.net.pool import TransportSettings
+from edgerouter.net.pool import Pool, TransportSettings
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /a HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n"
@@ -506,3 +506,31 @@ async def test_early_response_ends_the_upload() -> None:
     assert [(r.status, r.cause) for r in rig.records] == [(413, "")]
     writer.close()
     await rig.stop()
+
+
+async def test_a_dial_to_a_server_that_was_removed_goes_to_the_servers_of_now() -> None:
+    """The old server answers no SYN; the configuration drops it for a new one while the request waits."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        rig = await Rig.start()
+        old = rig.add_server(full.getsockname()[1])
+        asked = asyncio.ensure_future(
+            rig.ask(GET.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\nhi"))
+        )
+        await rig.until(lambda: old.in_flight == 1)
+        renewed = RoundRobin("app@test", [])
+        rig.services["app@test"] = renewed
+        rig.servers = renewed.servers
+        await rig.add_upstream(answering(OK))
+        assert isinstance(old.pool, Pool)
+        old.pool.close()
+        assert (await asked).startswith(b"HTTP/1.1 200")
+        assert [(r.status, r.retries) for r in rig.records] == [(200, 1)]
+        for filler in fillers:
+            filler.close()
+        await rig.stop()
