@@ -48,7 +48,8 @@ class Options(Model, frozen=True):
 
 @provider("file", Options)
 class FileProvider(Provider):
-    """Looks at times and sizes twice a second, in a thread; ``reload`` makes it read everything again."""
+    """Looks at times and sizes twice a second; ``reload`` makes it read everything again. Looking, reading and decoding
+    happen in a thread: 10,000 routers take seconds."""
 
     def __init__(self, options: Options, context: ProviderContext) -> None:
         """Raises ConfigurationError unless exactly one of filename and directory is given."""
@@ -67,7 +68,7 @@ class FileProvider(Provider):
         options: Options = self.options
         shelf = Shelf(options.directory or options.filename, bool(options.directory), self.context.kinds)
         while True:
-            yield merge(await asyncio.to_thread(shelf.read))
+            yield await asyncio.to_thread(lambda: merge(shelf.read()))
             await self._wait(shelf)
 
     async def _wait(self, shelf: Shelf) -> None:

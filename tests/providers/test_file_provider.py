@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -259,3 +260,20 @@ async def test_without_watching_only_a_reload_reads_again(tmp_path: Path) -> Non
         running.provider.reload()
         await running.hosts({"r": "b"})
         assert running.count == 2
+
+
+async def test_the_loop_goes_on_while_a_big_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "big.yaml"
+    routers = "".join(f"    r{number}: {{rule: 'Host(`h{number}`)', service: s}}\n" for number in range(4000))
+    path.write_text(f"http:\n  routers:\n{routers}")
+    stream = FileProvider(Options(filename=str(path)), CONTEXT).watch()
+    first = asyncio.ensure_future(anext(stream))
+    began = before = time.monotonic()
+    longest = 0.0
+    while not first.done():
+        await asyncio.sleep(0.001)
+        longest, before = max(longest, time.monotonic() - before), time.monotonic()
+    took = before - began
+    assert len(rules(first.result())) == 4000
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert longest < max(0.25, took / 3), f"the loop was held for {longest:.3f} s of {took:.3f} s"
