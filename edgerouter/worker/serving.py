@@ -15,7 +15,7 @@ from edgerouter.telemetry.recorder import Recorder
 from edgerouter.worker.entrances import Entrances
 from edgerouter.worker.heartbeat import Heartbeat
 
-LOG_TICK: Final = 0.2  # seconds that a line of the access log waits for others at most
+LOG_TICK: Final = 0.2  # seconds that a line of the access log waits for others at most, and what is lost for telling
 
 
 class Serving:
@@ -26,11 +26,12 @@ class Serving:
         self.memory = _memory(start)
         self.access_log = _access_log(start)
         self.clock = Clock(loop)
-        self.engine = Engine(loop, Recorder(self.memory, self.access_log), self.clock)
+        self.recorder = Recorder(self.memory, self.access_log)
+        self.engine = Engine(loop, self.recorder, self.clock)
         self.entrances = Entrances(loop, self.engine, start.entry_points)
         self.grace = max((e.settings.transport.life_cycle.grace_time_out for e in start.entry_points), default=0.0)
         self._heartbeat = Heartbeat(loop, start.heartbeat, self._beat)
-        self._log_tick = Heartbeat(loop, LOG_TICK, self.access_log.tick if self.access_log is not None else _nothing)
+        self._log_tick = Heartbeat(loop, LOG_TICK, self.recorder.tick)
         self._send: Callable[[messages.Message], None] = lambda message: None
 
     def start(self, send: Callable[[messages.Message], None]) -> None:
@@ -47,6 +48,7 @@ class Serving:
         self.clock.stop()
         if self.access_log is not None:
             self.access_log.close()
+        self.recorder.tick()  # what the last lines' writing lost
 
     def reopen_logs(self) -> None:
         """The access log's file was rotated."""
@@ -61,10 +63,6 @@ class Serving:
             stall=stall, in_flight=self.engine.in_flight, connections=self.engine.open_connections()
         )
         self._send(beat)
-
-
-def _nothing() -> None:
-    return
 
 
 def _memory(start: messages.Start) -> CounterMemory | None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from live.toolbox import exchange, fetch, until
 
-from edgerouter.config.static import EntryPoint, Metrics, StaticConfiguration, parse_address
+from edgerouter.config.static import AccessLog, EntryPoint, Metrics, StaticConfiguration, parse_address
 from edgerouter.control import workers as workers_module
 from edgerouter.control.build import build
 from edgerouter.control.build_keys import Keys
@@ -35,8 +35,9 @@ POINTS = {name: EntryPoint(address="127.0.0.1:0") for name in ("web", "traefik")
 class Crew:
     """Workers that serve ping, and what is needed to look at them."""
 
-    def __init__(self, count: int, records_fd: int | None = None) -> None:
-        self.static = StaticConfiguration(entry_points=POINTS, workers=count, metrics=Metrics(add_internals=True))
+    def __init__(self, count: int, records_fd: int | None = None, **static: Any) -> None:
+        metrics = Metrics(add_internals=True)
+        self.static = StaticConfiguration(entry_points=POINTS, workers=count, metrics=metrics, **static)
         self.opened: list[Opened] = open_all({n: parse_address(p.address) for n, p in POINTS.items()}, count)
         self.reader = CounterReader()
         keys = Keys()
@@ -62,8 +63,8 @@ class Crew:
 
 
 @asynccontextmanager
-async def crew(count: int) -> AsyncIterator[Crew]:
-    made = Crew(count)
+async def crew(count: int, **static: Any) -> AsyncIterator[Crew]:
+    made = Crew(count, **static)
     made.workers.start()
     try:
         async with asyncio.timeout(60):
@@ -141,6 +142,15 @@ async def test_counts_survive_a_kill() -> None:
         await until(lambda: made.workers.restarts == 1, "the worker's end")
         assert made.requests() - before == 20
         assert made.reader.totals().in_flight == 0
+
+
+@pytest.mark.parametrize("path, lost", [("/dev/full", 20), ("/dev/null", 0)])
+async def test_access_log_lines_that_the_disk_did_not_take_are_counted(path: str, lost: int) -> None:
+    async with crew(1, access_log=AccessLog(file_path=path, add_internals=True)) as made:
+        for _ in range(20):
+            assert await made.ping() == 200
+        await until(lambda: made.reader.totals().lost_lines >= lost, "the lost lines to be counted")
+    assert made.reader.totals().lost_lines == lost
 
 
 async def test_the_end_answers_what_was_accepted() -> None:
