@@ -1,7 +1,8 @@
 """What stands in front of a protocol where clients come through another proxy: the PROXY header, versions 1 and 2.
 
 It is read before anything else and taken off; the protocol behind it then sees the real client's address if the peer is
-trusted, and the peer's own otherwise (Traefik's ``proxyProtocol``).
+trusted, and the peer's own otherwise (Traefik's ``proxyProtocol``). A connection without a header is served as its
+peer's own, as Traefik does: the proxy's health checks come without one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final
 from edgerouter.errors import EdgeError
 from edgerouter.net.clock import Clock, Peer
 from edgerouter.net.session import Downstream
-from edgerouter.wire.proxy_protocol import parse
+from edgerouter.wire.proxy_protocol import begins_header, parse
 
 _SECONDS: Final = 5.0  # a proxy sends its header at once
 _MAX_HEADER: Final = 65536 + 16
@@ -40,6 +41,9 @@ class ProxyFront(Peer):
         if transport is None:
             return
         self._data += data
+        if not begins_header(self._data):
+            self._hand_over(transport, self._data)
+            return
         try:
             header = parse(self._data)
         except EdgeError:
@@ -49,12 +53,14 @@ class ProxyFront(Peer):
             if len(self._data) > _MAX_HEADER:
                 transport.abort()
             return
-        self.deadline = 0.0
         peer = transport.get_extra_info("peername")
         if header.source_address and isinstance(peer, tuple) and self._trusts(str(peer[0])):
             self._behind.client_address = header.source_address
             self._behind.client_port = header.source_port
-        rest = self._data[header.consumed :]
+        self._hand_over(transport, self._data[header.consumed :])
+
+    def _hand_over(self, transport: asyncio.Transport, rest: bytes) -> None:
+        self.deadline = 0.0
         transport.set_protocol(self._behind)
         self._behind.connection_made(transport)
         if rest:

@@ -53,6 +53,11 @@ class ProxyHeader:
         return not self.source_address
 
 
+def begins_header(data: bytes) -> bool:
+    """False when ``data`` cannot become a header, whatever follows: the peer sent none."""
+    return b"PROXY ".startswith(data[:6]) or SIGNATURE.startswith(data[:12])
+
+
 def parse(data: bytes) -> ProxyHeader | None:
     """Read the header at the start of a connection; None: more is needed.
 

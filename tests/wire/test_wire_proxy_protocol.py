@@ -6,7 +6,7 @@ import pytest
 
 from edgerouter.errors import BadRequest
 from edgerouter.wire import proxy_protocol
-from edgerouter.wire.proxy_protocol import SIGNATURE, encode_v1, encode_v2, parse
+from edgerouter.wire.proxy_protocol import SIGNATURE, begins_header, encode_v1, encode_v2, parse
 
 
 def v2(command: int, kind: int, payload: bytes, size: int = -1) -> bytes:
@@ -31,6 +31,20 @@ GOOD = [
     (v2(0x21, 0x00, b""), 2, None),
     (v2(0x21, 0x31, bytes(216)), 2, None),
 ]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"GET /", b"POST /", b"PR0XY ", b"PROXY\t", b"\r\nGET", b"\x16\x03\x01", SIGNATURE[:11] + b"x"]
+)
+def test_what_is_no_header(raw: bytes) -> None:
+    assert not begins_header(raw)
+    with pytest.raises(BadRequest):
+        parse(raw)
+
+
+@pytest.mark.parametrize(("raw", "version", "addresses"), GOOD)
+def test_what_may_be_one(raw: bytes, version: int, addresses: object) -> None:
+    assert all(begins_header(raw[:end]) for end in range(len(raw) + 1))
 
 
 @pytest.mark.parametrize(("raw", "version", "addresses"), GOOD)
