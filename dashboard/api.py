@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -51,29 +51,47 @@ ROOMS: Final[dict[str, Room]] = {
 }
 
 
+SERVICES: Final = ("api", "dashboard", "prometheus")  # as in api@internal
+
+
+def make_apps(
+    picture: Picture, registry: MetricsRegistry | None, static: StaticConfiguration
+) -> dict[str, web.Application]:
+    """An application for each internal service, to be served on a socket of its own: who is let to one of them by
+    whatever rule must not find another behind the same address. ``api`` answers for the page too, as Traefik's does."""
+    rooms = {"api": ("api", "dashboard"), "dashboard": ("dashboard",), "prometheus": ("prometheus",)}
+    return {name: make_app(picture, registry, static, rooms[name]) for name in SERVICES}
+
+
 def make_app(
-    picture: Picture, registry: MetricsRegistry | None, static: StaticConfiguration | None = None
+    picture: Picture,
+    registry: MetricsRegistry | None,
+    static: StaticConfiguration | None = None,
+    rooms: Collection[str] = SERVICES,
 ) -> web.Application:
-    """The application: API, dashboard page and /metrics, each where the static configuration has it."""
+    """API, dashboard page and metrics, those of them that ``rooms`` and the static configuration name."""
     static = static or StaticConfiguration()
     app = web.Application(middlewares=[guard(picture)])
-    if static.api is not None:
-        base = static.api.base_path.rstrip("/")
+    base = "" if static.api is None else static.api.base_path.rstrip("/")
+    if "api" in rooms and static.api is not None:
         Api(picture, registry, static).add_routes(app.router, f"{base}/api")
-        if static.api.dashboard:
-            add_pages(app.router, base)
-    if registry is not None and static.metrics.prometheus is not None:
-        exposition = Exposition(registry, levels_of(static.metrics.prometheus, static.metrics.add_internals))
-
-        one_at_a_time = asyncio.Lock()
-
-        async def metrics(request: web.Request) -> web.Response:
-            async with one_at_a_time:
-                page, kind = await asyncio.to_thread(exposition.render, request.headers.get("Accept", ""))
-            return web.Response(body=page, headers={"Content-Type": kind})
-
-        app.router.add_get("/metrics", metrics)
+    if "dashboard" in rooms and static.api is not None and static.api.dashboard:
+        add_pages(app.router, base)
+    if "prometheus" in rooms and registry is not None and static.metrics.prometheus is not None:
+        levels = levels_of(static.metrics.prometheus, static.metrics.add_internals)
+        app.router.add_get("/metrics", _metrics(Exposition(registry, levels)))
     return app
+
+
+def _metrics(exposition: Exposition) -> Callable[[web.Request], Any]:
+    one_at_a_time = asyncio.Lock()
+
+    async def handle(request: web.Request) -> web.Response:
+        async with one_at_a_time:
+            page, kind = await asyncio.to_thread(exposition.render, request.headers.get("Accept", ""))
+        return web.Response(body=page, headers={"Content-Type": kind})
+
+    return handle
 
 
 class Api:

@@ -23,6 +23,7 @@ from edgerouter.control.build_keys import Keys
 from edgerouter.control.configure import Configuring
 from edgerouter.control.drain import Ending
 from edgerouter.control.facts import facts_of
+from edgerouter.control.internal import socket_path
 from edgerouter.control.launch import Launcher
 from edgerouter.control.log import open_log
 from edgerouter.control.measure import counter_reader, metrics_registry, push_tasks
@@ -35,7 +36,7 @@ from edgerouter.control.runtime_dir import SOCKET, runtime_dir
 from edgerouter.control.sockets import Opened, close_all, open_all
 from edgerouter.control.view import Picture, View
 from edgerouter.control.workers import HEARTBEAT, Workers
-from edgerouter.dashboard.api import make_app
+from edgerouter.dashboard.api import make_apps
 from edgerouter.errors import ConfigurationError
 from edgerouter.telemetry.records import create_records
 from edgerouter.worker.loops import loop_factory
@@ -54,7 +55,7 @@ def run(static: StaticConfiguration) -> int:
         with runtime_dir(prepared.owner) as folder:
             if prepared.owner is not None:
                 drop(*prepared.owner, keep_groups_of=prepared.group_files)
-            return _serve(with_real_ports(prepared, opened), opened, folder / SOCKET)
+            return _serve(with_real_ports(prepared, opened), opened, folder)
     except ConfigurationError as error:
         print(f"edgerouter: {error.message}", file=sys.stderr)
         return 2
@@ -67,22 +68,22 @@ def _end_early(number: int, frame: object) -> None:
     raise SystemExit(0)
 
 
-def _serve(prepared: Prepared, opened: list[Opened], socket_path: Path) -> int:
+def _serve(prepared: Prepared, opened: list[Opened], folder: Path) -> int:
     async def live() -> int:
-        return await Control(prepared, opened, socket_path).run()
+        return await Control(prepared, opened, folder).run()
 
     with asyncio.Runner(loop_factory=loop_factory(prepared.static.experimental.loop)) as runner:
         return runner.run(live())
 
 
 class Control:
-    """The parts of the control process, and its life."""
+    """The parts of the control process, and its life. ``folder`` is private: its Unix sockets are made there."""
 
-    def __init__(self, prepared: Prepared, opened: list[Opened], socket_path: Path) -> None:
+    def __init__(self, prepared: Prepared, opened: list[Opened], folder: Path) -> None:
         static = prepared.static
         self._prepared = prepared
         self._opened = opened
-        self._socket_path = socket_path
+        self._folder = folder
         self._began = time.monotonic()
         self._keys = Keys()
         self._picture = Picture(View(started=time.time()))
@@ -93,7 +94,7 @@ class Control:
             prepared.points,
             opened,
             {name: self._keys.key("entrypoint", name) for name in prepared.points},
-            str(socket_path),
+            str(folder / SOCKET),
             create_records(workers=prepared.workers),
             self._reader,
         )
@@ -101,7 +102,7 @@ class Control:
         self._metrics = metrics_registry(
             static, self._reader, lambda: facts_of(self._picture.view, self._workers.restarts)
         )
-        self._configuring = Configuring(prepared, self._keys, self._publisher, self._picture, str(socket_path))
+        self._configuring = Configuring(prepared, self._keys, self._publisher, self._picture, str(folder))
         self._stop = asyncio.Event()
         self._ending = Ending(self._workers, opened, prepared.points, terminating_status(static))
         self._tasks: list[asyncio.Task[None]] = []
@@ -111,7 +112,7 @@ class Control:
         loop = asyncio.get_running_loop()
         self._listen_to_signals(loop)
         announce.listening(self._opened, self._prepared.workers)
-        runner = await self._serve_pages()
+        runners = await self._serve_pages()
         self._workers.start()
         supervision = loop.create_task(self._configuring.run())
         self._tasks = [loop.create_task(self._announce_ready()), *push_tasks(self._prepared.backends, self._metrics)]
@@ -121,7 +122,7 @@ class Control:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         code = self._exit_code(supervision)
         await self._end([stop, supervision, *self._tasks])
-        await runner.cleanup()
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
         log.info("the end", extra={"event": "end"})
         return code
 
@@ -172,14 +173,20 @@ class Control:
 
     # -- pages and readiness ----------------------------------------------------------------------------------------
 
-    async def _serve_pages(self) -> web.AppRunner:
-        """API, dashboard and metrics on the private Unix socket; workers reach it as they reach any server."""
-        app = make_app(self._picture, self._metrics, self._prepared.static)
-        app.router.add_get("/ping", self._ping)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
-        await runner.setup()
-        await web.UnixSite(runner, str(self._socket_path)).start()
-        return runner
+    async def _serve_pages(self) -> list[web.AppRunner]:
+        """API, dashboard and metrics, each on a private Unix socket; workers reach them as they reach any server. One
+        more is for ``edgerouter healthcheck``."""
+        apps = make_apps(self._picture, self._metrics, self._prepared.static)
+        places = {self._folder / SOCKET: web.Application()}
+        places[self._folder / SOCKET].router.add_get("/ping", self._ping)
+        places |= {Path(socket_path(str(self._folder), name)): app for name, app in apps.items()}
+        runners = []
+        for path, app in places.items():
+            runner = web.AppRunner(app, access_log=None, handle_signals=False)
+            await runner.setup()
+            await web.UnixSite(runner, str(path)).start()
+            runners.append(runner)
+        return runners
 
     async def _ping(self, request: web.Request) -> web.Response:
         """For ``edgerouter healthcheck``, which needs no port."""

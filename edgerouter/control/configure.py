@@ -29,7 +29,7 @@ log = logging.getLogger("edgerouter.control")
 
 
 class Configuring:
-    """Runs the providers and publishes what they say. ``control_path`` is the control process's Unix socket."""
+    """Runs the providers and publishes what they say. ``folder`` holds the control process's Unix sockets."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class Configuring:
         keys: Keys,
         publisher: Publisher,
         picture: Picture,
-        control_path: str,
+        folder: str,
         make_builder: Callable[[Keys], Builder] = Builder,
     ) -> None:
         self._prepared = prepared
         self._publisher = publisher
         self._picture = picture
-        self._internal = internal_snapshot(prepared.static, control_path)
+        self._internal = internal_snapshot(prepared.static, folder)
         self._keys = keys
         self._make_builder = make_builder
         self._builder = make_builder(keys)

@@ -1,8 +1,8 @@
 """The provider ``internal``: what the router itself offers, as an ordinary snapshot. Pure.
 
-``api@internal``, ``dashboard@internal`` and ``prometheus@internal`` are load balancers with one server, the Unix socket
-on which the control process answers; ``ping@internal`` and ``noop@internal`` answer in the worker. So routers,
-middlewares and access control apply to them as to any service.
+``api@internal``, ``dashboard@internal`` and ``prometheus@internal`` are load balancers with one server, a Unix socket
+of the control process that answers for this service and nothing else; ``ping@internal`` and ``noop@internal`` answer in
+the worker. So routers, middlewares and access control apply to them as to any service.
 """
 
 from __future__ import annotations
@@ -37,8 +37,13 @@ DASHBOARD_PRIORITY: Final = MAX_PRIORITY - 2
 CATCH_ALL: Final = "HostRegexp(`^.+$`)"  # a redirection needs a Host to redirect to
 
 
-def internal_snapshot(static: StaticConfiguration, control_path: str) -> Snapshot:
-    """Everything under ``@internal``. ``control_path`` is the control process's Unix socket."""
+def socket_path(folder: str, service: str) -> str:
+    """The Unix socket of an internal service in the control process's private folder."""
+    return f"{folder.rstrip('/')}/{service}.sock"
+
+
+def internal_snapshot(static: StaticConfiguration, folder: str) -> Snapshot:
+    """Everything under ``@internal``. ``folder`` holds the control process's Unix sockets."""
     routers = _routers(static)
     middlewares: dict[str, Middleware] = {}
     problems: list[Problem] = []
@@ -46,23 +51,23 @@ def internal_snapshot(static: StaticConfiguration, control_path: str) -> Snapsho
         target = point.http.redirections.entry_point
         if target is not None:
             _redirect(static, name, target, routers, middlewares, problems)
-    http = HttpConfiguration(routers=routers, services=_services(static, control_path), middlewares=middlewares)
+    http = HttpConfiguration(routers=routers, services=_services(static, folder), middlewares=middlewares)
     return Snapshot(configuration=DynamicConfiguration(http=http), problems=tuple(problems))
 
 
-def _services(static: StaticConfiguration, control_path: str) -> dict[str, Service]:
-    def control() -> Service:
-        return Service("loadBalancer", {"servers": [{"url": f"unix:{control_path}"}]})
+def _services(static: StaticConfiguration, folder: str) -> dict[str, Service]:
+    def control(name: str) -> Service:
+        return Service("loadBalancer", {"servers": [{"url": f"unix:{socket_path(folder, name)}"}]})
 
     services = {"noop": Service("noop", {})}
     if static.ping is not None:
         services["ping"] = Service("ping", {"terminatingStatus": static.ping.terminating_status_code})
     if static.api is not None:
-        services["api"] = control()
+        services["api"] = control("api")
         if static.api.dashboard:
-            services["dashboard"] = control()
+            services["dashboard"] = control("dashboard")
     if static.metrics.prometheus is not None:
-        services["prometheus"] = control()
+        services["prometheus"] = control("prometheus")
     return services
 
 

@@ -1,4 +1,4 @@
-"""A private folder for the control process's Unix socket: 0700, made at start, removed at the end."""
+"""A private folder for the control process's Unix sockets: 0700, made at start, removed at the end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final
 
 from edgerouter.errors import ConfigurationError
 
-SOCKET: Final = "control.sock"
-_LONGEST: Final = 90  # bytes of the folder's path: a Unix socket's may have 107
+SOCKET: Final = "control.sock"  # the one that ``edgerouter healthcheck`` asks
+_LONGEST: Final = 70  # bytes of its parent's path: that of a Unix socket in it may have 107
 
 
 @contextmanager
