@@ -1,4 +1,5 @@
-"""Names that Traefik has and this product does not have (yet), so that they are told from typing errors.
+"""What Traefik has and this product does not have (yet): names that are told from typing errors, and options that are
+read and have no effect, so that nobody relies on them.
 
 Tables only. A name leaves them when its plugin or option is there: tables of kinds are always asked first.
 """
@@ -32,6 +33,46 @@ REMOVED_MIDDLEWARE_OPTIONS: Final = {
     "headers.featurepolicy": "write permissionsPolicy",
     "forwardauth.tls.caoptional": "leave it out",
 }
+
+NOT_YET: Final = "this is accepted, and is not there yet"
+_ROTATION: Final = "the file only grows: rotate it from outside; it is opened anew when it was moved"
+# Options of the static configuration whose value changes nothing -> why, or what to do instead. ``*``: any name.
+# Those that ask for what is so anyway (reusePort, disableDashboardAd) are not among them.
+STATIC_WITHOUT_EFFECT: Final = {
+    "accessLog.dualOutput": "lines go to one place: filePath, or standard output",
+    "api.debug": NOT_YET,
+    "certificatesResolvers": NOT_YET,
+    "entryPoints.*.allowACMEByPass": NOT_YET,
+    "entryPoints.*.forwardedHeaders.addXForwardedSchemeHeaders": NOT_YET,
+    "entryPoints.*.forwardedHeaders.connection": NOT_YET,
+    "entryPoints.*.http.tls": "TLS is not there yet: no request reaches the routers of this entry point",
+    "entryPoints.*.http2": "HTTP/2 is not there yet: HTTP/1.1 is served",
+    "entryPoints.*.http3": NOT_YET,
+    "entryPoints.*.maxConnections": "this is accepted, and is not there yet: connections are not counted",
+    "entryPoints.*.maxConnectionsPerIP": "this is accepted, and is not there yet: connections are not counted",
+    "entryPoints.*.observability.traceVerbosity": NOT_YET,
+    "entryPoints.*.udp": NOT_YET,
+    "global.checkNewVersion": "new versions are never looked for",
+    "global.sendAnonymousUsage": "nothing is ever sent",
+    "hostResolver": NOT_YET,
+    "log.compress": _ROTATION,
+    "log.maxAge": _ROTATION,
+    "log.maxBackups": _ROTATION,
+    "log.maxSize": _ROTATION,
+    "metrics.prometheus.headerLabels": NOT_YET,
+    "ocsp": NOT_YET,
+    "spiffe": NOT_YET,
+    "tcpServersTransport": NOT_YET,
+    "tracing": NOT_YET,
+}
+NO_UDP: Final = "UDP is not there yet: nothing listens on this address"
+# The same for routers.
+ROUTER_WITHOUT_EFFECT: Final = {
+    "observability.traceVerbosity": "tracing is not there yet",
+    "observability.tracing": "tracing is not there yet",
+}
+NO_TLS: Final = "it answers TLS connections only, and TLS is not there yet: no request reaches it"
+NO_TLS_HINT: Final = "leave tls out, and let something in front of the router terminate TLS"
 
 
 def spelled(name: str, names: Iterable[str]) -> str:

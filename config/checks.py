@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from edgerouter.config import absent
+from edgerouter.config.effect import without_effect
 from edgerouter.config.fit import Fault, nearest
 from edgerouter.config.static import (
     Address,
@@ -128,22 +129,8 @@ def _is_network(text: str) -> bool:
 
 
 def warnings(static: StaticConfiguration) -> list[Fault]:
-    """What is accepted and has no effect yet, and what is probably not meant."""
-    message = "this is accepted, and is not there yet"
-    plain = {
-        "certificatesResolvers": static.certificates_resolvers,
-        "tracing": static.tracing,
-        "tcpServersTransport": static.tcp_servers_transport,
-        "spiffe": static.spiffe,
-        "ocsp": static.ocsp,
-        "hostResolver": static.host_resolver is not None and static.host_resolver.cname_flattening,
-    }
-    found = [Fault((name,), message) for name, value in plain.items() if value]
-    if static.core.default_rule_syntax == "v2":
-        found.append(Fault(("core", "defaultRuleSyntax"), message, "write rules in v3 syntax"))
-    for name, point in static.entry_points.items():
-        if point.http3 is not None:
-            found.append(Fault(("entryPoints", name, "http3"), message))
+    """What is accepted and has no effect, and what is probably not meant."""
+    found = without_effect(static)
     if not static.providers.sections:
         hint = "write providers.docker, or providers.file"
         found.append(Fault(("providers",), "no provider is configured, so there is nothing to route", hint))

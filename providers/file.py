@@ -45,6 +45,10 @@ class Options(Model, frozen=True):
     # accepted; files are no templates
     debug_log_generated_template: bool = False
 
+    def not_there_yet(self) -> tuple[str, ...]:
+        """Return the options that are set and have no effect; people are warned of each."""
+        return ("debugLogGeneratedTemplate",) if self.debug_log_generated_template else ()
+
 
 @provider("file", Options)
 class FileProvider(Provider):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from edgerouter.config import effect
 from edgerouter.config.dynamic import Middleware
 from edgerouter.contracts.plan import MiddlewareEntry
 from edgerouter.control.aggregate import MIDDLEWARE_PATHS, SERVICE_PATHS, names_at, provider_of, qualify_options
@@ -48,8 +49,7 @@ def _make_step(name: str, middleware: Middleware) -> Step:
 
 def not_there_yet(kind: str, options: Any) -> tuple[Fault, ...]:
     """Warnings of options that are understood and have no effect in this version; their class says which."""
-    ask = getattr(options, "not_there_yet", None)
-    given = ask() if ask is not None else ()
+    given = effect.not_there_yet(options)
     return tuple(Fault(o, f"the option {o} of {kind} is not there yet and has no effect", "", False) for o in given)
 
 

@@ -11,7 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
+from edgerouter.config.absent import NO_TLS, NO_TLS_HINT, ROUTER_WITHOUT_EFFECT
 from edgerouter.config.dynamic import Router
+from edgerouter.config.effect import given
+from edgerouter.config.fit import dotted
 from edgerouter.contracts.plan import RouterEntry
 from edgerouter.control.aggregate import INTERNAL, provider_of
 from edgerouter.control.build_middlewares import Middlewares
@@ -58,6 +61,8 @@ def make_draft(name: str, router: Router, default_syntax: str, check: RuleCheck)
         hint = f"write {MAX_USER_PRIORITY} or less"
         faults.append(Fault("priority", f"{priority} is reserved for internal routers", hint))
         priority = MAX_USER_PRIORITY
+    for unused in given(router, ROUTER_WITHOUT_EFFECT):
+        faults.append(Fault(dotted(unused.path), unused.message, "leave it out", False))
     syntax = router.rule_syntax or default_syntax
     rule_fault = _rule_fault(router, syntax, check)
     return Draft(router, priority, syntax, hidden(router), rule_fault, tuple(faults))
@@ -164,6 +169,8 @@ class Routers:
             clone = name if index == 0 else self._clone(group[0].name, name)
             before, wrong = added[group[0].name]
             found = [*faults, *broken, *wrong]
+            if draft.router.tls is not None or group[0].tls:
+                found.append(Fault("tls", NO_TLS, NO_TLS_HINT, False))
             entry = self._entry(clone, draft, group, before + steps, asleep, refusal(found))
             parts.append((clone, entry, self._view(clone, draft, group, found, entry), tuple(found)))
         return Resolved(tuple(parts))

@@ -17,6 +17,7 @@ _CODES: Final = {
     "parentRefs": "BAD_RULE",
     "entryPoints": "NO_ENTRY_POINT",
     "shadowed": "SHADOWED",
+    "tls": "NO_TLS",
     "service": "BAD_SERVICE",
     "middlewares": "BAD_MIDDLEWARE",
 }
@@ -56,4 +57,4 @@ def _judged(
 
 def _worst(faults: list[Fault] | tuple[()]) -> Fault | None:
     """The first fault that keeps requests from the workload."""
-    return next((fault for fault in faults if fault.refuses or fault.field == "shadowed"), None)
+    return next((fault for fault in faults if fault.refuses or fault.field in ("shadowed", "tls")), None)

@@ -85,9 +85,15 @@ class Options(Model, frozen=True):
     # passive health checks
     passive_health_check: PassiveHealthCheck | None = None
 
+    def _flushes(self) -> bool | None:
+        """True when an interval was asked for: nothing is ever held back, as if it was negative."""
+        interval = self.response_forwarding.flush_interval
+        return True if interval > 0 and interval != ResponseForwarding().flush_interval else None
+
     def not_there_yet(self) -> tuple[str, ...]:
         """Return the options that are set, understood and have no effect in this version; build warns of each."""
         given: dict[str, Any] = {
+            "responseForwarding.flushInterval": self._flushes(),
             "healthCheck": self.health_check,
             "passiveHealthCheck": self.passive_health_check,
             "sticky": self.sticky,

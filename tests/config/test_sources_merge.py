@@ -91,7 +91,8 @@ def test_lists(flags: list[str]) -> None:
 
 def test_indexed_structs() -> None:
     at = "--entryPoints.web.http.tls.domains[0]"
-    static = good("--entrypoints.web.address=:1", f"{at}.main=a", f"{at}.sans=b,c")
+    static = load("--entrypoints.web.address=:1", f"{at}.main=a", f"{at}.sans=b,c").static
+    assert static is not None
     tls = static.entry_points["web"].http.tls
     assert tls is not None
     assert (tls.domains[0].main, tls.domains[0].sans) == ("a", ("b", "c"))
@@ -345,7 +346,6 @@ def test_a_misspelt_variable_is_named() -> None:
         ("--metrics.datadog", "metrics.datadog"),
         ("--experimental.plugins.x.modulename=y", "experimental.plugins"),
         ("--hostresolver.cnameflattening", "hostResolver"),
-        ("--core.defaultrulesyntax=v2", "core.defaultRuleSyntax"),
         ("--log.otlp=true", "log.otlp"),
     ],
 )

@@ -324,6 +324,9 @@ def test_tls_by_router_and_by_entry_point() -> None:
     assert (clone.entry_points, clone.tls, clone.middlewares) == (("secure",), True, ("strip@file", "strip@file"))
     assert plain.key != clone.key
     assert router_entry(result, "one@file").tls
+    told = [(problem.path, problem.severity) for problem in result.problems]
+    assert told == [("http.routers.one.tls", "warning"), ("http.routers.secure-both.tls", "warning")]
+    assert result.routers["both@file"].status == "enabled"
 
 
 def test_observability_of_the_router_goes_before_the_entry_points() -> None:
@@ -379,6 +382,8 @@ def test_two_routers_with_one_rule_name_the_loser() -> None:
         (("step",), "BAD_MIDDLEWARE", "does not exist"),
         (("point",), "NO_ENTRY_POINT", "does not exist"),
         (("good", "step"), "ROUTED", "router 'step@docker'"),
+        (("tls",), "NO_TLS", "TLS is not there yet"),
+        (("good", "tls"), "ROUTED", "router 'tls@docker'"),
     ],
 )
 def test_verdicts_follow_the_build(routers: tuple[str, ...], verdict: str, reason: str) -> None:
@@ -389,6 +394,7 @@ def test_verdicts_follow_the_build(routers: tuple[str, ...], verdict: str, reaso
             "service": Router(rule="Path(`/1`)", service="no"),
             "step": Router(rule="Path(`/2`)", service="s", middlewares=("no",)),
             "point": Router(rule="Path(`/3`)", service="s", entry_points=("no",)),
+            "tls": Router(rule="Path(`/4`)", service="s", tls=RouterTLS()),
         },
         workloads=(
             Workload(id="1", name="w", routers=routers),
@@ -522,6 +528,17 @@ def test_options_without_effect_are_told_and_the_rest_works() -> None:
     assert result.middlewares["m@file"].status == "warning"
     (problem,) = result.problems
     assert (problem.path, problem.severity) == ("http.middlewares.m.later", "warning")
+
+
+def test_options_of_routers_without_effect_are_told() -> None:
+    router = Router(rule=RULE, service="s", observability=Observability(tracing=True, trace_verbosity="detailed"))
+    result = made(file=snapshot({"r": router}))
+    assert not router_entry(result, "r@file").refused
+    paths = [(problem.path, problem.severity) for problem in result.problems]
+    assert paths == [
+        ("http.routers.r.observability.traceVerbosity", "warning"),
+        ("http.routers.r.observability.tracing", "warning"),
+    ]
 
 
 @pytest.mark.parametrize(
