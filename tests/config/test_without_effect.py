@@ -10,16 +10,16 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+import edgerouter
 from edgerouter import registry
 from edgerouter.config import absent, dynamic
-from edgerouter.config import static as static_model
 from edgerouter.config.dynamic import Observability, Router, RouterTLS
 from edgerouter.config.effect import given
 from edgerouter.config.fit import dotted
 from edgerouter.config.sources import Loaded, load_static
 from edgerouter.config.static import StaticConfiguration
 
-ROOT = Path(static_model.__file__).resolve().parents[1]
+ROOT = Path(edgerouter.__file__).parent
 WEB = "--entryPoints.web."
 # What sets the option, a flag -> where it is told.
 SETS = {
