@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edgerouter.config.types import hide_hook, reveal_hook
+from edgerouter.config.types import MASK, Secret, hide_hook, reveal_hook
 from edgerouter.contracts.plan import Entry
 
 _reveal: Final = msgspec.msgpack.Encoder(enc_hook=reveal_hook)
@@ -22,6 +22,21 @@ def revealed(value: Any) -> Any:
 def hidden(value: Any) -> Any:
     """Plain data for people, secrets as ``***``."""
     return msgspec.msgpack.decode(_hide.encode(value))
+
+
+def masked(text: str, options: Any) -> str:
+    """``text``, a plugin's own words about these options, without the secrets in them."""
+    found: set[str] = set()
+
+    def collect(value: Any) -> Any:
+        if isinstance(value, Secret):
+            found.add(value.reveal())
+        return hide_hook(value)
+
+    msgspec.msgpack.Encoder(enc_hook=collect).encode(options)
+    for secret in sorted(found - {""}, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
 
 
 def content_hash(entry: Entry) -> int:

@@ -12,6 +12,7 @@ import msgspec
 
 from edgerouter.config.types import decode_hook
 from edgerouter.contracts.plugins import PluginContext
+from edgerouter.control.build_plain import masked
 from edgerouter.registry import Plugin, load
 from edgerouter.telemetry.records import SharedRecords
 
@@ -37,10 +38,10 @@ def try_service(name: str, kind: str, plain: Any) -> str:
 def _said(plugin: Plugin, plain: Any, arguments: tuple[Any, ...]) -> str:
     if plugin.options is None:
         return ""
+    options: Any = None
     try:
-        plugin.cls(msgspec.convert(plain, plugin.options, dec_hook=decode_hook), *arguments)
-    except (
-        Exception
-    ) as error:  # a plugin may be anybody's; whatever it raises, its users are refused and others are not
-        return str(error) or type(error).__name__
+        options = msgspec.convert(plain, plugin.options, dec_hook=decode_hook)
+        plugin.cls(options, *arguments)
+    except Exception as error:  # a plugin may be anybody's; whatever it raises, its users are refused and others not
+        return masked(str(error) or type(error).__name__, options)
     return ""
