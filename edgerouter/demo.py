@@ -50,7 +50,7 @@ def _docker_flags() -> list[str]:
 
 async def _run() -> int:
     service = await asyncio.start_server(_answer, "127.0.0.1", 0)
-    address = "http://127.0.0.1:{}".format(service.sockets[0].getsockname()[1])
+    address = f"http://127.0.0.1:{service.sockets[0].getsockname()[1]}"
     web, admin = _free_port(80, 8000, 8001, 0), _free_port(8080, 8081, 8082, 0)
     with tempfile.TemporaryDirectory(prefix="edgerouter-demo-") as folder:
         sample = files("edgerouter.config").joinpath("samples", "demo.yaml").read_text()
@@ -60,7 +60,8 @@ async def _run() -> int:
         print(f"demo route   http://127.0.0.1:{web}/demo      (a sample service; its configuration: {path})")
         print(f"dashboard    http://127.0.0.1:{admin}/dashboard/")
         print(f"metrics      http://127.0.0.1:{admin}/metrics")
-        print(f"docker       {'watched: label containers with edgerouter.enable=true' if docker else 'no socket found'}")
+        found = "watched: label containers with edgerouter.enable=true" if docker else "no socket that can be used"
+        print(f"docker       {found}")
         print("stop with Ctrl-C", flush=True)
         router = await asyncio.create_subprocess_exec(
             sys.executable,

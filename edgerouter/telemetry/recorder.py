@@ -6,6 +6,8 @@ route says so (``log``, ``metrics``).
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
+
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import HTTP_2
 from edgerouter.telemetry.access_log import AccessLog
@@ -13,6 +15,7 @@ from edgerouter.telemetry.memory import TRAFFIC, CounterMemory
 from edgerouter.telemetry.series import GRPC, GRPC_WEB, HTTP, METHOD_IDS, SSE, WEBSOCKET, tls_number
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Recorder:
     """Either part may be None: then it costs nothing. Keys are those of the Plan, 0 where there is none."""
 

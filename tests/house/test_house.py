@@ -1,4 +1,4 @@
-"""The house polices itself: links, layers, sizes, names. What is too big is listed here with its reason, or is split."""
+"""The house polices itself: links, layers, sizes, names. What is too big is listed here with its reason, or split."""
 
 from __future__ import annotations
 
