@@ -80,6 +80,11 @@ class Assembler:
         """Make the table of everything noted so far."""
         return await self.assembly.table()
 
+    def retired(self) -> list[Any]:
+        """What the table before the last was made of, once: to be let go in slices."""
+        retired, self.assembly.retired = self.assembly.retired, []
+        return retired
+
 
 class Assembly:
     """The same without a worker around it: ``transports`` is the engine's table, ``shared`` what plugins are handed,
@@ -100,6 +105,7 @@ class Assembly:
         self.services = Services(load("services"), lambda name: self._context(name, "", "", -1), self._service_steps)
         self.routes = Routes(self._steps)
         self._table: RoutingTable | None = None
+        self.retired: list[Any] = []
         self._slots: dict[tuple[str, int], int] = {}
 
     def note(self, delta: Delta) -> Iterator[None]:
@@ -126,6 +132,7 @@ class Assembly:
         await sliced(self._fill(builder))
         await sliced(builder.build_steps())
         await sliced(self.routes.meet(self.services.planned()))
+        self.retired += [self._table, *self.routes.parts(), *self.services.parts()]
         services = self.services.swap()
         for key in [key for key in self._slots if key[0] not in services]:
             del self._slots[key]

@@ -95,6 +95,10 @@ class Routes:
                 self._late.append((made.route, service, refused))
             yield
 
+    def parts(self) -> list[object]:
+        """What ``swap`` will let go of: held, it is not freed at once."""
+        return [self.made]
+
     def swap(self) -> None:
         """Let routes in use meet their new services: one short pass, so that no loop turn sees half of it."""
         for route, service, refused in self._late:

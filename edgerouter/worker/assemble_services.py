@@ -51,6 +51,7 @@ class Services:
         self.current: dict[str, Service] = {}
         self._next: dict[str, Service] = {}
         self._entries: dict[str, tuple[ServiceEntry, tuple[MiddlewareEntry | None, ...]]] = {}
+        self._before = self._entries
         self._servers: dict[ServerKey, Server] = {}
         self._used: set[ServerKey] = set()
 
@@ -67,7 +68,7 @@ class Services:
     ) -> Iterator[None]:
         """Make the services of a Plan, one a step; unchanged ones are the same objects as before."""
         self._next, old, self._used = {}, self._entries, set()
-        self._entries = {}
+        self._before, self._entries = old, {}
         for name, entry in entries.items():
             transport = transport_name(entry.options)
             steps = tuple(middlewares.get(step) for step in entry.middlewares) if entry.middlewares else ()
@@ -83,6 +84,12 @@ class Services:
     def planned(self) -> dict[str, Service]:
         """What ``swap`` will make current."""
         return self._next
+
+    def parts(self) -> list[object]:
+        """What ``make`` and ``swap`` let go of: held, it is not freed at once."""
+        parts: list[object] = [self.current, self._before]
+        self._before = {}
+        return parts
 
     def swap(self) -> dict[str, Service]:
         """Let the made services be the current ones, and close the connections of servers that are gone."""

@@ -15,13 +15,14 @@ SLICE: Final = 0.001  # seconds of one loop turn
 @contextmanager
 def without_collector() -> Iterator[None]:
     """No automatic collection inside: walking all that is being made would stop the loop for tens of milliseconds.
-    Whoever swaps the result in collects once, in an idle moment."""
+    It is frozen instead (docs/decisions/0008)."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_on:
+            gc.freeze()  # first of all: the next allocation would make the collector walk everything new
             gc.enable()
 
 

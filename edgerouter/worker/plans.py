@@ -61,7 +61,7 @@ class Plans:
         self._serving.engine.table = await self._assembler.table()
         self._tell_ping()
         seconds = time.monotonic() - began
-        self._garbage.swapped()
+        self._garbage.swapped(*self._assembler.retired())
         self._on_applied(Applied(generation=delta.generation, seconds=seconds, stall=self._serving.clock.longest_stall))
 
     def _tell_ping(self) -> None:
