@@ -55,9 +55,7 @@ test: dev peers check
 	$(MAKE) pure
 
 bench: dev
-	$(BIN)/python benchmarks/compare.py
-	$(BIN)/python benchmarks/instructions.py
-	$(BIN)/python benchmarks/routes.py
+	for question in compare instructions routes; do PYTHONSAFEPATH= $(BIN)/python benchmarks/$$question.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

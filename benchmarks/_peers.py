@@ -80,7 +80,8 @@ def wait_for(port: int, process: subprocess.Popen[bytes], host: str, path: str =
 
 def _start(arguments: list[str], core: int, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     pinned = ["taskset", "-c", str(core), *arguments]
-    return subprocess.Popen(pinned, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Not from the checkout's root: ``python -m edgerouter`` must find the installed wheel.
+    return subprocess.Popen(pinned, env=env, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _render(name: str, folder: pathlib.Path, **values: object) -> pathlib.Path:

@@ -61,7 +61,8 @@ def counted(name: str, upstream: int, number: int, extra: list[str]) -> int:
         folder.chmod(0o777)  # nginx's worker is another user, and callgrind writes as that user
         arguments, port = command(name, upstream, folder, extra)
         tool = ["valgrind", "--tool=callgrind", "--trace-children=yes", f"--callgrind-out-file={folder}/cg.%p"]
-        process = subprocess.Popen([*tool, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen([*tool, *arguments], cwd=pathlib.Path(__file__).parent, stdout=quiet, stderr=quiet)
         peer = Peer(name, process, port)
         with running(peer):
             wait_for(port, process, "host-0.bench.test", seconds=180)

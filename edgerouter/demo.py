@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import pathlib
+import signal
 import socket
 import sys
 import tempfile
@@ -73,6 +74,7 @@ async def _run() -> int:
             f"--providers.file.filename={path}",
             *docker,
         )
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, router.terminate)
         return await router.wait()
 
 
