@@ -1,0 +1,87 @@
+"""A thousand routers come at once to a router that serves: soon live, and nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from live.test_workers import Load
+from live.toolbox import PATIENCE, EchoServer, Router, fetch, until
+
+from edgerouter import is_compiled
+
+MANY = 1000
+SOON = 1.0 if is_compiled() else 3.0  # seconds from the snapshot to the last worker's acknowledgement
+STALL = 0.005 if is_compiled() else 0.05  # seconds that a worker's loop may come late for it
+_STALL = re.compile(r"^edgerouter_worker_loop_stall_seconds\{[^}]*\} (\S+)$", re.MULTILINE)
+
+
+def routes(url: str, count: int) -> dict[str, Any]:
+    """The load's router, and ``count`` more with services and middlewares of their own."""
+    routers = {"all": {"rule": "PathPrefix(`/load`)", "service": "all", "entryPoints": ["web"]}}
+    services = {"all": {"loadBalancer": {"servers": [{"url": url}]}}}
+    middlewares = {}
+    for number in range(count):
+        rule = f"Host(`h{number}.test`) && PathPrefix(`/strip`)"
+        routers[f"r{number}"] = {"rule": rule, "service": f"s{number}", "middlewares": [f"m{number}"]}
+        services[f"s{number}"] = {"loadBalancer": {"servers": [{"url": url}]}}
+        middlewares[f"m{number}"] = {"stripPrefix": {"prefixes": ["/strip"]}}
+    return {"http": {"routers": routers, "services": services, **({"middlewares": middlewares} if count else {})}}
+
+
+async def stalls(router: Router) -> list[float]:
+    """The longest stall of each worker since it started, in seconds; as it reports twice a second."""
+    return [float(text) for text in _STALL.findall((await fetch(router.port("traefik"), "/metrics")).text)]
+
+
+async def test_a_thousand_routers_at_once_are_soon_live_and_nobody_notices(tmp_path: Path) -> None:
+    async with EchoServer() as echo, Router(tmp_path, routes(echo.url, 0), workers=2) as router:
+        load = Load(router.port())
+        task = asyncio.ensure_future(load.run())
+        try:
+            await until(lambda: load.good > 100, "some answers")
+            await _told(router)
+            before = await stalls(router)
+            assert len(before) == 2 and min(before) > 0
+            await _changes(router, routes(echo.url, MANY), load)
+            for number in (0, MANY // 2, MANY - 1):
+                reply = await fetch(router.port(), "/strip/x", host=f"h{number}.test")
+                assert (reply.status, reply.json()["path"]) == (200, "/x")
+            await _changes(router, routes(echo.url, 0), load)
+            after = await stalls(router)
+        finally:
+            load.stop()
+            await task
+        assert load.failures == []
+        grown = [(old, new) for old, new in zip(before, after, strict=True) if new > max(old, STALL)]
+        assert grown == [], "a worker's loop was held"
+
+
+async def _changes(router: Router, dynamic: dict[str, Any], load: Load) -> None:
+    """Write the file, and wait until it is live and has been for a second of load."""
+    since = len(router.lines)
+    await asyncio.to_thread(router.write_dynamic, dynamic)
+    line = await asyncio.to_thread(router.wait_log, event="applied", since=since)
+    assert line["seconds"] < SOON, line
+    good = load.good
+    await _told(router)
+    assert load.good > good
+
+
+async def _told(router: Router) -> None:
+    """Wait for two more signs of life of each worker: what came before is told by then."""
+    seen = {await _stalled(router)}
+    end = time.monotonic() + PATIENCE
+    while len(seen) < 5:
+        assert time.monotonic() < end, "workers report nothing"
+        await asyncio.sleep(0.02)
+        seen.add(await _stalled(router))
+
+
+async def _stalled(router: Router) -> str:
+    """The sum of all stalls; it grows with each sign of life, since no timer is ever quite in time."""
+    page = (await fetch(router.port("traefik"), "/metrics")).text
+    return next(line for line in page.splitlines() if line.startswith("edgerouter_worker_loop_stalled_seconds_total"))
