@@ -55,8 +55,8 @@ class Downstream(Peer):
     tls_version: str = ""
     tls_cipher: str = ""
     trusted: bool = False  # may supply X-Forwarded-*
-    forwarded_host: str = ""  # the authority that ``forwarded_block`` was made for
-    forwarded_block: bytes = b""
+    peer_lines: bytes = b""  # header lines about the peer, made once (``proxy.forwarded``)
+    peer_in_for: bytes = b""
 
     def respond(self, response: Response) -> None:
         """Send the final response, head and body; called once an exchange."""

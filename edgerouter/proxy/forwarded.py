@@ -50,6 +50,11 @@ def is_trusted(address: str, networks: Networks) -> bool:
     return any(ip in network or (mapped is not None and mapped in network) for network in networks)
 
 
+# The lines that depend on Host, by scheme and Host. Emptied when full, so that made-up hosts cost only their making.
+_HOST_LINES: Final[dict[str, bytes]] = {}
+_MOST_HOSTS: Final = 4096
+
+
 def on_entry(downstream: Downstream, request: Request) -> None:
     """Clean and complete the headers as middlewares and rules shall see them (without the peer in X-Forwarded-For)."""
     headers = request.headers
@@ -59,13 +64,11 @@ def on_entry(downstream: Downstream, request: Request) -> None:
             return
         for name in _MANAGED:
             headers.remove(name)
-    if request.upgrade == "websocket":
-        headers.add_block(_block(downstream, request, "wss" if downstream.scheme == "https" else "ws"))
-        return
-    if downstream.forwarded_host != request.authority or not downstream.forwarded_block:
-        downstream.forwarded_host = request.authority
-        downstream.forwarded_block = _block(downstream, request, downstream.scheme)
-    headers.add_block(downstream.forwarded_block)
+    scheme = _scheme(downstream, request)
+    headers.add_block(_host_lines(scheme, request.authority))
+    if not downstream.peer_lines:
+        downstream.peer_lines = _peer_lines(downstream)
+    headers.add_block(downstream.peer_lines)
 
 
 def on_forward(downstream: Downstream, exchange: Exchange) -> None:
@@ -78,7 +81,35 @@ def on_forward(downstream: Downstream, exchange: Exchange) -> None:
         if known:
             headers.set("X-Forwarded-For", ", ".join([*known, downstream.client_address]))
             return
-    headers.add_block(b"X-Forwarded-For: " + downstream.client_address.encode() + b"\r\n")
+    line = downstream.peer_in_for
+    if not line:
+        line = b"X-Forwarded-For: " + downstream.client_address.encode("latin-1") + b"\r\n"
+        downstream.peer_in_for = line
+    headers.add_block(line)
+
+
+def _scheme(downstream: Downstream, request: Request) -> str:
+    if request.upgrade == "websocket":
+        return "wss" if downstream.scheme == "https" else "ws"
+    return downstream.scheme
+
+
+def _host_lines(scheme: str, authority: str) -> bytes:
+    key = scheme + authority
+    lines = _HOST_LINES.get(key)
+    if lines is None:
+        host = f"X-Forwarded-Host: {authority}\r\n" if authority else ""
+        text = f"{host}X-Forwarded-Port: {_port(authority, scheme)}\r\nX-Forwarded-Proto: {scheme}\r\n"
+        lines = text.encode("latin-1", "replace")
+        if len(_HOST_LINES) >= _MOST_HOSTS:
+            _HOST_LINES.clear()
+        _HOST_LINES[key] = lines
+    return lines
+
+
+def _peer_lines(downstream: Downstream) -> bytes:
+    address = f"X-Real-Ip: {downstream.client_address}\r\n" if downstream.client_address else ""
+    return f"X-Forwarded-Server: {_HOSTNAME}\r\n{address}".encode("latin-1", "replace")
 
 
 def _port(authority: str, scheme: str) -> str:
@@ -88,24 +119,10 @@ def _port(authority: str, scheme: str) -> str:
     return "443" if scheme in ("https", "wss") else "80"
 
 
-def _block(downstream: Downstream, request: Request, scheme: str) -> bytes:
-    authority = request.authority
-    lines = [
-        f"X-Forwarded-Host: {authority}\r\n" if authority else "",
-        f"X-Forwarded-Port: {_port(authority, scheme)}\r\n",
-        f"X-Forwarded-Proto: {scheme}\r\n",
-        f"X-Forwarded-Server: {_HOSTNAME}\r\n",
-        f"X-Real-Ip: {downstream.client_address}\r\n" if downstream.client_address else "",
-    ]
-    return "".join(lines).encode("latin-1", "replace")
-
-
 def _complete(downstream: Downstream, request: Request, headers: Headers) -> None:
     """A trusted peer's fields stay; those that are absent are added."""
-    scheme = downstream.scheme
-    if request.upgrade == "websocket":
-        scheme = "wss" if scheme == "https" else "ws"
-    for line in _block(downstream, request, scheme).decode("latin-1").splitlines():
+    block = _host_lines(_scheme(downstream, request), request.authority) + _peer_lines(downstream)
+    for line in block.decode("latin-1").splitlines():
         name, _, value = line.partition(": ")
         if name == "X-Forwarded-Server":
             headers.set(name, value)

@@ -185,9 +185,12 @@ class CounterMemory:
             self._words[block.at + 5] = block.duration
 
     def in_flight(self, change: int) -> None:
-        """Exchanges in flight: one more (1) or one less (-1)."""
-        self._in_flight = max(0, self._in_flight + change)
-        self._words[IN_FLIGHT_AT] = self._in_flight
+        """Exchanges in flight: one more (1) or one less (-1); ``show_in_flight`` lets readers see it."""
+        self._in_flight += change
+
+    def show_in_flight(self) -> None:
+        """Called a few times a second: two stores a request are saved, and a gauge may be that much late."""
+        self._words[IN_FLIGHT_AT] = max(0, self._in_flight)
 
     def stalled(self, seconds: float) -> None:
         """The loop came late by so much: keeps the longest and the sum."""

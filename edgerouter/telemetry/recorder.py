@@ -80,7 +80,9 @@ class Recorder:
             self._memory.stalled(seconds)
 
     def tick(self) -> None:
-        """Called by the worker's coarse clock, several times a second: log lines leave now."""
+        """Called by the worker's coarse clock, several times a second: log lines leave now, gauges are shown."""
+        if self._memory is not None:
+            self._memory.show_in_flight()
         access_log = self._access_log
         if access_log is not None:
             access_log.tick()

@@ -49,6 +49,11 @@ class ParsedRequest(Request):
         )
 
 
+# Hosts repeat: what each was and what was made of it. Emptied when full, so that made-up hosts cost only their parsing.
+_HOSTS: Final[dict[bytes, tuple[str, str]]] = {}
+_MOST_HOSTS: Final = 4096
+
+
 class RequestParser(FieldScanner):
     """Parses one head after the other of one connection; ``scheme`` is what every request of it gets.
 
@@ -71,9 +76,6 @@ class RequestParser(FieldScanner):
         self._target_end: i64 = 0
         self._plain = True  # the path needs no normalisation
         self._version = 11
-        self._last_authority = b""  # clients repeat themselves: what the last Host was, and what was made of it
-        self._last_text = ""
-        self._last_host = ""
 
     def refusal(self, why: str, message: str) -> EdgeError:
         """400 with cause ``BAD_REQUEST_<why>``."""
@@ -312,15 +314,16 @@ class RequestParser(FieldScanner):
             raise self.refusal("ESCAPE", str(error)) from error
 
     def _give_host(self, request: Request, authority: bytes) -> None:
-        if authority != self._last_authority:
+        known = _HOSTS.get(authority)
+        if known is None:
             try:
-                self._last_host = host_of(authority)
+                known = (authority.decode("latin-1"), host_of(authority))
             except ValueError as error:
                 raise self.refusal("HOST", str(error)) from error
-            self._last_authority = authority
-            self._last_text = authority.decode("latin-1")
-        request.authority = self._last_text
-        request.host = self._last_host
+            if len(_HOSTS) >= _MOST_HOSTS:
+                _HOSTS.clear()
+            _HOSTS[authority] = known
+        request.authority, request.host = known
 
     def _give_expect(self, request: Request) -> None:
         """RFC 9110 section 10.1.1; a 1.0 client's expectation is ignored."""

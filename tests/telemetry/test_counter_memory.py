@@ -85,6 +85,7 @@ def test_a_dead_workers_counts_stay_and_its_gauges_go(fds: list[int]) -> None:
     recorder.opened(1)
     recorder.closed(1)
     recorder.begun()
+    recorder.tick()
     record(recorder, exchange(cause="CONNECT_REFUSED"), status=502)
     before = reader.totals()
     assert (before.open, before.opened, before.in_flight) == ({1: 1}, {1: 2}, 1)

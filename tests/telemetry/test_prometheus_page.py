@@ -66,6 +66,7 @@ def world() -> Iterator[World]:
 def fill(world: World) -> None:
     world.recorder.opened(1)
     world.recorder.begun()
+    world.recorder.tick()
     world.send()
     world.send(tls="1.3")
     world.send(status=502, cause="CONNECT_REFUSED")
