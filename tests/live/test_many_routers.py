@@ -17,7 +17,7 @@ from edgerouter import is_compiled
 MANY = 1000
 SOON = 1.0 if is_compiled() else 3.0  # seconds from the snapshot to the last worker's acknowledgement
 ROOM = len(os.sched_getaffinity(0)) >= 5  # a core each for two workers, the builder, the clients and their server
-# Seconds that a worker's loop may come late for it. Where they share cores, the kernel's turns (of 3 to 8 ms) count too.
+# Seconds that a worker's loop may come late. Where they share cores, the kernel's turns (of 3 to 8 ms) count too.
 STALL = (0.005 if ROOM else 0.02) if is_compiled() else 0.05
 _STALL = re.compile(r"^edgerouter_worker_loop_stall_seconds\{[^}]*\} (\S+)$", re.MULTILINE)
 
