@@ -7,6 +7,7 @@ uncompiled: slower, with the same results on the same tests.
 import os
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import setup
@@ -34,11 +35,20 @@ COMPILED = [
 ]
 
 
+def _missing() -> str:
+    """What stands in the way of compiling, or ""."""
+    if not (shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")):
+        return "no C compiler found"
+    headers = Path(sysconfig.get_paths()["include"], "Python.h")
+    return "" if headers.exists() else f"{headers} not found (Debian: apt-get install python3-dev)"
+
+
 def extensions() -> list:
     if os.environ.get("EDGEROUTER_PURE") == "1":
         return []
-    if not (shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")):
-        print("edgerouter: no C compiler found; installing in pure mode (slower)", file=sys.stderr)
+    missing = _missing()
+    if missing:
+        print(f"edgerouter: {missing}; installing in pure mode (slower)", file=sys.stderr)
         return []
     from mypyc.build import mypycify
 

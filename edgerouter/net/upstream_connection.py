@@ -253,8 +253,15 @@ class UpstreamConnection(Upstream):
             self._finish()
             session.upstream_responded(response, self)
             return
-        reader = http1.BodyReader(parser.framing, parser.length, True, self._limits)
         body.source = self
+        if parser.framing == http1.LENGTH and len(data) - position == parser.length:
+            # The usual small response: all of it is here, and nothing else.
+            body.feed(data[position:])
+            body.finish(None)
+            self._finish()
+            session.upstream_responded(response, self)
+            return
+        reader = http1.BodyReader(parser.framing, parser.length, True, self._limits)
         try:
             position = reader.feed(data, position, body)
         except EdgeError as error:
