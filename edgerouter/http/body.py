@@ -177,6 +177,8 @@ class Body:
     def attach(self, sink: BodySink) -> None:
         """Send what is held, and from now on everything, to ``sink``."""
         self.sink = sink
+        if not self.ended and self.error is None:
+            self.resume()  # before anything is written: a sink that is full then pauses, and that must stand
         data = self.take()
         if data:
             sink.write_body(data)
@@ -184,8 +186,6 @@ class Body:
             sink.end_body(self.trailers)
         elif self.error is not None:
             sink.fail_body(self.error)
-        else:
-            self.resume()
 
     def take(self) -> bytes:
         """Take what is held, as one piece."""

@@ -74,6 +74,8 @@ class ClientConnection(Downstream):
         self._ended = False
         self._lingers = False
         self._reading = True
+        self._head_begun = False
+        self._stalled = False  # answers wait for the client to read them; its next requests wait for that
 
     # -- protocol -----------------------------------------------------------------------------------------------
 
@@ -137,6 +139,9 @@ class ClientConnection(Downstream):
         body = self._response_body
         if body is not None:
             body.resume()
+        elif self._stalled:
+            self._stalled = False
+            self._next()
 
     # -- requests in --------------------------------------------------------------------------------------------
 
@@ -144,7 +149,7 @@ class ClientConnection(Downstream):
         self._busy = True
         position = 0
         try:
-            while position < len(data) and self._state <= BODY:
+            while position < len(data) and self._state <= BODY and not self._stalled:
                 if self._state == HEAD:
                     position = self._on_head(data[position:] if position else data, position)
                     if position < 0:
@@ -161,7 +166,7 @@ class ClientConnection(Downstream):
             self._pending = data[position:]
             if self._state == WAIT and len(self._pending) > _PIPELINE_LIMIT:
                 self._pause_reading()
-        elif self._state == BODY:
+        elif self._state == BODY and self._reading:
             self._clock.schedule(self, self._timeouts.read)
 
     def _on_head(self, data: bytes, offset: int) -> int:
@@ -170,10 +175,12 @@ class ClientConnection(Downstream):
         try:
             request = parser.parse(data)
             if request is None:
-                if not self._pending and self._served:
+                if not self._head_begun and self._served:
                     self._clock.schedule(self, self._timeouts.read)
+                self._head_begun = True
                 self._pending = data
                 return -1
+            self._head_begun = False
             consumed = parser.consumed
             self._served += 1
             body = request.body
@@ -208,11 +215,9 @@ class ClientConnection(Downstream):
         self.deadline = 0.0
         self._request = request
         self._body_bytes = 0
-        if not self._parser.keep_alive:
-            self._close = True
-        if self.max_requests and self._served >= self.max_requests:
-            self._close = True
-        if self.max_seconds and self._clock.now - self._opened >= self.max_seconds:
+        enough = self.max_requests and self._served >= self.max_requests
+        old = self.max_seconds and self._clock.now - self._opened >= self.max_seconds
+        if enough or old or not self._parser.keep_alive:
             self._close = True
         session = self._handler.open(self, request)
         self._session = session
@@ -221,6 +226,10 @@ class ClientConnection(Downstream):
     def _on_body(self, data: bytes, position: int) -> int:
         reader, body = self._reader, self._request_body
         assert reader is not None and body is not None
+        if self._owes_continue:
+            # It did not wait for the 100, so none is owed; its body counts as paused until somebody takes it.
+            self._owes_continue = False
+            self._pause_reading()
         try:
             position = reader.feed(data, position, body)
         except EdgeError as error:
@@ -231,6 +240,7 @@ class ClientConnection(Downstream):
         if reader.done and self._state == BODY:
             self._state = WAIT
             self.deadline = 0.0
+            self._resume_reading()
             if self._request is None:
                 self._next()
         return position
@@ -314,9 +324,9 @@ class ClientConnection(Downstream):
             transport.write(head)
             self._clock.schedule(self, self._timeouts.write)
             self._response_body = body
-            if not self._writable:
-                body.pause()
             body.attach(self)
+            if not self._writable and self._response_body is body:
+                body.pause()
 
     def _respond_whole(self, transport: asyncio.Transport, head: bytes, body: Body) -> None:
         data = body.take()
@@ -400,7 +410,13 @@ class ClientConnection(Downstream):
         self._state = HEAD
         self._request_body = None
         self._reader = None
+        self._owes_continue = False
         self._clock.schedule(self, self._timeouts.idle)
+        if not self._writable:
+            # It asks faster than it reads the answers: no further request until those are gone.
+            self._stalled = True
+            self._pause_reading()
+            return
         self._resume_reading()
         if self._pending and not self._busy:
             data = self._pending
@@ -443,12 +459,8 @@ class ClientConnection(Downstream):
     def finish_soon(self) -> None:
         """Drain: close at once when idle, else after the current response."""
         self._close = True
-        if self._state == HEAD and not self._pending:
+        if self._state == HEAD and (self._stalled or not self._pending):
             self._shut()
-
-    def idle(self) -> bool:
-        """True between requests."""
-        return self._state == HEAD and not self._pending
 
     def _shut(self) -> None:
         self._state = LINGER
@@ -472,7 +484,9 @@ class ClientConnection(Downstream):
 
     def expired(self) -> None:
         """The clock's word that a deadline has passed."""
-        if self._state == BODY:
+        if self._stalled:
+            self.abort()
+        elif self._state == BODY:
             body = self._request_body
             self._close = True
             if body is not None:

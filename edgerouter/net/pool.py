@@ -61,6 +61,7 @@ class Pool:
         self._clock = clock
         self._server = server
         self._settings = settings
+        self._max_idle = settings.max_idle
         self._limits = limits
         self._closed = False
         self._idle: list[UpstreamConnection] = []
@@ -88,7 +89,7 @@ class Pool:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back."""
-        if len(self._idle) >= self._settings.max_idle:
+        if len(self._idle) >= self._max_idle:
             connection.close()
             return
         self._idle.append(connection)
@@ -103,7 +104,7 @@ class Pool:
         """The server is gone from the configuration: close what is idle, keep nothing, and give up dialling it (a
         container that was removed answers no SYN), so that those who wait can try another server."""
         self._closed = True
-        self._settings = TransportSettings(max_idle=0)
+        self._max_idle = 0
         for connection in list(self._idle):
             connection.close()
         for task in list(self._connecting):
@@ -131,7 +132,7 @@ class Pool:
             session.upstream_failed(ConnectTimeout(f"no connection within {self._settings.dial_timeout:g} s"), None)
         except ssl.SSLError as error:
             session.upstream_failed(UntrustedUpstream(str(error)), None)
-        except (OSError, UnicodeError) as error:
+        except Exception as error:  # OSError as a rule; whatever it is, somebody waits for the outcome
             session.upstream_failed(ConnectRefused(str(error)), None)
         else:
             session.upstream_ready(connection)
@@ -144,6 +145,8 @@ class Pool:
             await self._loop.create_unix_connection(factory, server.host)
             return connection
         context = settings.tls if server.scheme == "https" else None
+        if server.scheme == "https" and context is None:
+            raise UntrustedUpstream("the transport has no TLS settings")
         name = (settings.server_name or server.host) if context is not None else None
         await self._loop.create_connection(factory, server.host, server.port, ssl=context, server_hostname=name)
         return connection

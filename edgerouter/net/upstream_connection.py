@@ -83,16 +83,16 @@ class UpstreamConnection(Upstream):
         self._session = None
         if body is not None:
             self._response_body = None
-            self._end_at_eof(reader, body)
+            self._end_at_eof(reader, body, exc)
             if session is not None:
                 session.upstream_done()
         elif session is not None:
             session.upstream_failed(UpstreamReset("the server closed the connection before its response"), self)
         self._let_go_of_request()
 
-    def _end_at_eof(self, reader: http1.BodyReader | None, body: Body) -> None:
-        if self._raw or reader is None:
-            # An orderly end of a tunnel was told by eof_received.
+    def _end_at_eof(self, reader: http1.BodyReader | None, body: Body, exc: Exception | None) -> None:
+        if exc is not None or self._raw or reader is None:
+            # A reset is no end of a body, and an orderly end of a tunnel was told by eof_received.
             body.fail(UpstreamReset("the server closed the connection"))
             return
         try:
@@ -151,9 +151,9 @@ class UpstreamConnection(Upstream):
             transport.write(http1.encode_request_head(request, http1.LENGTH, body.length))
         self._request_done = False
         self._request_body = body
-        if not self._writable:
-            body.pause()
         body.attach(self)
+        if not self._writable and self._request_body is body:
+            body.pause()
 
     def write_body(self, data: bytes) -> None:
         """A piece of the request body."""
@@ -183,13 +183,17 @@ class UpstreamConnection(Upstream):
         session = self._session
         self._request_body = None
         response_body = self._response_body
-        if response_body is None and session is not None:
+        if response_body is not None:
+            self._break_off(response_body, error)
+            return
+        if session is not None:
             self._session = None
             session.upstream_failed(error, self)
         self.close()
 
     def give_back(self) -> None:
         """Nothing was sent: keep the connection for the next request."""
+        self.reused = True
         self.last_used = self._clock.now
         self._pool.release(self)
 

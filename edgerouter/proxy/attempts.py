@@ -16,6 +16,7 @@ from edgerouter.http.message import Response
 from edgerouter.net.pool import Pool
 from edgerouter.net.session import Downstream, Session, Upstream
 from edgerouter.proxy import forwarded
+from edgerouter.proxy.failures import as_edge_error
 
 if TYPE_CHECKING:
     from edgerouter.proxy.engine import Engine
@@ -55,6 +56,15 @@ class Attempts(Session):
     # -- to a server --------------------------------------------------------------------------------------------
 
     def _choose(self, leaf: Service) -> None:
+        try:
+            self._choose_server(leaf)
+        except Exception as error:
+            if self._over or self._responding:
+                raise
+            self._leave_server()
+            self._fail(as_edge_error(error))
+
+    def _choose_server(self, leaf: Service) -> None:
         exchange = self.exchange
         answer = leaf.answer(exchange)
         if answer is not None:
@@ -92,17 +102,22 @@ class Attempts(Session):
         self._upstream = upstream
         request, leaf, server = self.exchange.request, self._leaf, self._server
         assert leaf is not None and server is not None
-        if leaf.pass_host_header and not server.preserve_path:
-            upstream.send(self, request)
-            return
         authority, path = request.authority, request.path
         if not leaf.pass_host_header:
             request.authority = _authority(server)
         if server.preserve_path and server.base_path:
             request.path = server.base_path.rstrip("/") + path
-        upstream.send(self, request)
+        failure: EdgeError | None = None
+        try:
+            upstream.send(self, request)
+        except Exception as error:
+            failure = as_edge_error(error)
         request.authority = authority
         request.path = path
+        if failure is not None:
+            upstream.cancel(self)
+            self._leave_server()
+            self._fail(failure)
 
     # -- what the upstream says ---------------------------------------------------------------------------------
 

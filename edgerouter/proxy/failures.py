@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgerouter.errors import EdgeError
+from edgerouter.errors import EdgeError, MiddlewareFailed
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
 
@@ -25,6 +25,13 @@ _TEXTS: Final = {
     503: "no available server\n",
     504: "Gateway Timeout",
 }
+
+
+def as_edge_error(error: Exception) -> EdgeError:
+    """What a plugin raised, as an error of the tree."""
+    if isinstance(error, EdgeError):
+        return error
+    return MiddlewareFailed(f"{type(error).__name__}: {error}")
 
 
 def failure_response(error: EdgeError, request: Request | None) -> Response:

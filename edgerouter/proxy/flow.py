@@ -17,7 +17,6 @@ from edgerouter.errors import (
     Asleep,
     BadConfig,
     EdgeError,
-    MiddlewareFailed,
     NoRoute,
 )
 from edgerouter.http.body import Body, TrailerEditor
@@ -28,7 +27,7 @@ from edgerouter.net.session import Downstream
 from edgerouter.proxy.attempts import Attempts, replayable
 from edgerouter.proxy.collect import read_all
 from edgerouter.proxy.entry_rules import EntryRules
-from edgerouter.proxy.failures import failure_response
+from edgerouter.proxy.failures import as_edge_error, failure_response
 from edgerouter.proxy.phases import (
     ON_END,
     ON_REQUEST,
@@ -64,6 +63,14 @@ class Flow(Attempts):
 
     def start(self) -> None:
         """Match, and walk."""
+        try:
+            self._match()
+        except Exception as error:
+            if self._over or self._responding:
+                raise
+            self._fail(as_edge_error(error))
+
+    def _match(self) -> None:
         exchange, rules = self.exchange, self._entry_rules
         assert rules is not None
         error = rules.on_entry(exchange.request)
@@ -112,20 +119,26 @@ class Flow(Attempts):
                     else:
                         self._spawn(self._finish_request_step(result, i))
                     return
-            if phases & REQUEST_FILTER:
-                self._add_request_filter(step, i)
+            if phases & REQUEST_FILTER and not self._add_request_filter(step, i):
+                return
             i += 1
             self._reached = i
         self._descend()
 
-    def _add_request_filter(self, step: Middleware, i: int) -> None:
+    def _add_request_filter(self, step: Middleware, i: int) -> bool:
+        """Put the step's filter on the request body; False when that failed, and was answered."""
         body = self.exchange.request.body
         if body is None or i < self._filtered:
-            return
+            return True
         self._filtered = i + 1
-        added = step.request_filter(self.exchange)
-        if added is not None:
-            body.add_filter(added)
+        try:
+            added = step.request_filter(self.exchange)
+            if added is not None:
+                body.add_filter(added)
+        except Exception as error:
+            self._fail_at(i, error)
+            return False
+        return True
 
     async def _finish_request_step(self, result: Awaitable[Response | None], i: int) -> None:
         try:
@@ -139,8 +152,9 @@ class Flow(Attempts):
         if response is not None:
             self._answer(response, i)
             return
-        if self._steps[i].phases & REQUEST_FILTER:
-            self._add_request_filter(self._steps[i], i)
+        step = self._steps[i]
+        if step.phases & REQUEST_FILTER and not self._add_request_filter(step, i):
+            return
         self._reached = i + 1
         self._walk_in(i + 1)
 
@@ -177,7 +191,7 @@ class Flow(Attempts):
 
     def _fail_at(self, i: int, error: Exception) -> None:
         self._reached = i
-        self._fail(_as_edge_error(error))
+        self._fail(as_edge_error(error))
 
     # -- the service tree ---------------------------------------------------------------------------------------
 
@@ -226,7 +240,7 @@ class Flow(Attempts):
                 try:
                     result = step.on_response(exchange)
                 except Exception as error:
-                    self._replace(_as_edge_error(error))
+                    self._replace(as_edge_error(error))
                 else:
                     if result is not None:
                         if not isinstance(result, Resend):
@@ -245,7 +259,7 @@ class Flow(Attempts):
         except Exception as error:
             if self._over:
                 return
-            self._replace(_as_edge_error(error))
+            self._replace(as_edge_error(error))
             wish = None
         if self._over or (wish is not None and self._resend(wish)):
             return
@@ -264,7 +278,12 @@ class Flow(Attempts):
         response = self.exchange.response
         if response is None or response.body is None or response.status == 101:
             return
-        body = response.body
+        try:
+            self._filter_response(step, phases, response, response.body)
+        except Exception as error:
+            self._replace(as_edge_error(error))
+
+    def _filter_response(self, step: Middleware, phases: int, response: Response, body: Body) -> None:
         if phases & RESPONSE_FILTER:
             added = step.response_filter(self.exchange)
             if added is not None:
@@ -330,6 +349,8 @@ class Flow(Attempts):
         response = self.exchange.response
         assert response is not None
         self._responding = True
+        if response.body is not None and response.status != 101:
+            self._drop_forbidden_body(response, response.body)
         upstream = self._upstream
         if upstream is not None and response.body is not self._given:
             # A step has put another response in the place of the server's: what still comes of that is not wanted.
@@ -339,6 +360,15 @@ class Flow(Attempts):
         self._downstream.respond(response)
         if response.status == 101 and upstream is not None and not self._over:
             upstream.tunnel(self._downstream.tunnel())
+
+    def _drop_forbidden_body(self, response: Response, body: Body) -> None:
+        """No body goes to HEAD, nor with 204 and 304 (RFC 9110 section 6.4.1): the client would take it for the next
+        response. Its length is still told."""
+        if self.exchange.request.method != "HEAD" and response.status not in (204, 304):
+            return
+        if response.content_length < 0 and body.filters is None and body.length >= 0:
+            response.content_length = body.length
+        response.body = None
 
     # -- what the client's side says ----------------------------------------------------------------------------
 
@@ -427,9 +457,3 @@ class _Trailers(TrailerEditor):
         if self._inner is not None:
             self._inner.edit(trailers)
         self._step.on_trailers(self._exchange, trailers)
-
-
-def _as_edge_error(error: Exception) -> EdgeError:
-    if isinstance(error, EdgeError):
-        return error
-    return MiddlewareFailed(f"{type(error).__name__}: {error}")

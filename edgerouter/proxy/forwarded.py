@@ -27,7 +27,7 @@ _NAMES: Final = (
     "X-Scheme",
     "X-Real-Ip",
 )
-_MANAGED: Final = _NAMES + tuple(name.replace("-", "_") for name in _NAMES)
+_MANAGED: Final = frozenset([name.lower() for name in _NAMES])  # servers fold "_" and "-" into one
 _HOSTNAME: Final = socket.gethostname()
 
 Networks = list[ipaddress.IPv4Network | ipaddress.IPv6Network]
@@ -62,7 +62,7 @@ def on_entry(downstream: Downstream, request: Request) -> None:
         if downstream.trusted:
             _complete(downstream, request, headers)
             return
-        for name in _MANAGED:
+        for name in {name for name, _ in headers.items() if name.replace("_", "-").lower() in _MANAGED}:
             headers.remove(name)
     scheme = _scheme(downstream, request)
     headers.add_block(_host_lines(scheme, request.authority))
@@ -95,7 +95,7 @@ def _scheme(downstream: Downstream, request: Request) -> str:
 
 
 def _host_lines(scheme: str, authority: str) -> bytes:
-    key = scheme + authority
+    key = f"{scheme} {authority}"
     lines = _HOST_LINES.get(key)
     if lines is None:
         host = f"X-Forwarded-Host: {authority}\r\n" if authority else ""
