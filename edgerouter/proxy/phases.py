@@ -25,8 +25,12 @@ _METHODS: Final = {
 
 
 def phases_of(step: Middleware) -> int:
-    """The bits of ``step``; worked out once an instance."""
+    """The bits of ``step``; worked out once an instance, before anything else is asked of it."""
     if step.phases == 0:
+        # Compiled code reads the native attributes, where a plugin's class attributes do not show: copy them there.
+        dynamic: Any = step
+        step.needs_body = int(dynamic.needs_body)
+        step.keep_body = int(dynamic.keep_body)
         cls: Any = type(step)
         bits = LOOKED_AT
         for name, bit in _METHODS.items():
