@@ -108,12 +108,12 @@ class Hello(Message, frozen=True, tag="hello"):
 
 
 class Applied(Message, frozen=True, tag="applied"):
-    """The generation is live in this worker. ``seconds`` from its last part to the swap, ``stall`` the longest
-    stretch in between that kept the loop from its connections."""
+    """The generation is live in this worker, ``seconds`` after its last part came. With ``error`` it is not: the
+    generation before goes on serving."""
 
     generation: int
     seconds: float = 0.0
-    stall: float = 0.0
+    error: str = ""
 
 
 class Heartbeat(Message, frozen=True, tag="heartbeat"):
@@ -162,21 +162,30 @@ class Frames:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Any]:
-        """Return the messages that are complete now; raises ChannelError."""
-        self._buffer += data
+        """Take bytes and return the messages that are complete now; raises ChannelError."""
+        self.push(data)
         messages: list[Any] = []
-        start = 0
-        while len(self._buffer) - start >= _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(self._buffer, start)
-            if size > MAX_MESSAGE:
-                raise ChannelError(f"a message of {size} bytes is longer than {MAX_MESSAGE} bytes")
-            end = start + _LENGTH.size + size
-            if len(self._buffer) < end:
-                break
-            messages.append(self._decode(bytes(self._buffer[start + _LENGTH.size : end])))
-            start = end
-        del self._buffer[:start]
+        while (message := self.next()) is not None:
+            messages.append(message)
         return messages
+
+    def push(self, data: bytes) -> None:
+        """Take bytes; nothing is decoded yet."""
+        self._buffer += data
+
+    def next(self) -> Any:
+        """Decode one message, or None when none is complete; raises ChannelError."""
+        if len(self._buffer) < _LENGTH.size:
+            return None
+        (size,) = _LENGTH.unpack_from(self._buffer)
+        if size > MAX_MESSAGE:
+            raise ChannelError(f"a message of {size} bytes is longer than {MAX_MESSAGE} bytes")
+        end = _LENGTH.size + size
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[_LENGTH.size : end])
+        del self._buffer[:end]
+        return self._decode(body)
 
     def _decode(self, body: bytes) -> Any:
         try:

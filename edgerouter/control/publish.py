@@ -75,6 +75,9 @@ class Publisher:
             return
         progress.acknowledged = applied.generation
         seconds = time.monotonic() - progress.sent_at
+        if applied.error:
+            text = "worker %d cannot use configuration %d and goes on with the one before: %s"
+            log.error(text, worker.slot, applied.generation, applied.error)
         log.debug("worker %d serves configuration %d after %.0f ms", worker.slot, applied.generation, seconds * 1000)
         self._wake()
         self._advance(worker)

@@ -140,7 +140,7 @@ class Workers:
         elif isinstance(message, messages.Applied):
             process.applied = message.generation
             self._publisher.acknowledge(process, message)
-            if process.state == LOADING:
+            if process.state == LOADING and not message.error:
                 self._began_to_serve(process)
         for listener in self._listeners:
             listener(process, message)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 from edgerouter.contracts.messages import ChannelError, Frames, Message, frame
 
 READ_SIZE: Final = 65536
+SLICE: Final = 0.001  # seconds of one loop turn that are given to messages
 
 
 class Channel(asyncio.Protocol):
@@ -25,9 +27,12 @@ class Channel(asyncio.Protocol):
         self._on_closed = on_closed
         self._transport: asyncio.Transport | None = None
         self._why = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting = False
 
     async def open(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         """Take the socket over."""
+        self._loop = loop
         await loop.create_unix_connection(lambda: self, sock=sock)
 
     def send(self, message: Message) -> None:
@@ -50,20 +55,35 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The loop's call (asyncio.Protocol)."""
-        try:
-            messages = self._frames.feed(data)
-        except ChannelError as error:
-            self._why = str(error)
-            assert self._transport is not None
-            self._transport.abort()
-            return
-        for message in messages:
-            self._on_message(message)
+        self._frames.push(data)
+        if not self._waiting:
+            self._deliver()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The loop's call (asyncio.Protocol)."""
         self._transport = None
+        if self._waiting:
+            self._work_off(until=float("inf"))
         self._on_closed(self._why)
+
+    def _deliver(self) -> None:
+        """A plan of many parts comes at once: after a millisecond of them the loop's other work has its turn."""
+        self._waiting = self._work_off(time.perf_counter() + SLICE)
+        if self._waiting and self._loop is not None:
+            self._loop.call_soon(self._deliver)
+
+    def _work_off(self, until: float) -> bool:
+        """Hand messages over; True when time was up before they were."""
+        try:
+            while (message := self._frames.next()) is not None:
+                self._on_message(message)
+                if time.perf_counter() > until:
+                    return True
+        except ChannelError as error:
+            self._why = str(error)
+            if self._transport is not None:
+                self._transport.abort()
+        return False
 
 
 def read_first(sock: socket.socket, kinds: Any) -> Any:

@@ -38,6 +38,7 @@ class Worker:
         self._serving = Serving(loop, start)
         self._plans = Plans(loop, self._serving, self._applied)
         self._ending: asyncio.Task[None] | None = None
+        self._has_plan = False
         self._drained = False
         self._alone = False
         self._channel = Channel(ToWorker, self._on_message, self._on_control_gone)
@@ -72,7 +73,8 @@ class Worker:
 
     def _applied(self, applied: messages.Applied) -> None:
         """The first plan is there: now, and not before, there is something to answer with."""
-        if self._ending is None:
+        self._has_plan = self._has_plan or not applied.error
+        if self._ending is None and self._has_plan:
             self._serving.entrances.take(self._start.slot)
         self._channel.send(applied)
 

@@ -6,6 +6,7 @@ What entries become is ``assemble``'s; when it happens, and what is told of it, 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -55,14 +56,22 @@ class Plans:
 
     async def _apply(self, delta: Delta) -> None:
         began = time.monotonic()
-        await self._assembler.take(delta)
-        if not delta.last:
-            return
-        self._serving.engine.table = await self._assembler.table()
+        error = ""
+        gc.disable()  # the collector would walk the half-made table again and again
+        try:
+            await self._assembler.take(delta)
+            if not delta.last:
+                return
+            self._serving.engine.table = await self._assembler.table()
+        except Exception as fault:  # a fault of ours or of a plugin: what serves now goes on serving
+            log.exception("configuration %d cannot be used", delta.generation)
+            error = f"{type(fault).__name__}: {fault}"
+        finally:
+            gc.freeze()  # first of all: the next allocation would make the collector walk everything new
+            gc.enable()
         self._tell_ping()
-        seconds = time.monotonic() - began
         self._garbage.swapped(*self._assembler.retired())
-        self._on_applied(Applied(generation=delta.generation, seconds=seconds, stall=self._serving.clock.longest_stall))
+        self._on_applied(Applied(generation=delta.generation, seconds=time.monotonic() - began, error=error))
 
     def _tell_ping(self) -> None:
         ping = self._serving.engine.table.service("ping@internal") if self._terminating else None

@@ -50,7 +50,7 @@ def test_what_is_sent_to_a_worker_arrives(message: messages.Message) -> None:
     "message",
     [
         messages.Hello(pid=4),
-        messages.Applied(generation=1, seconds=0.5, stall=0.01),
+        messages.Applied(generation=1, seconds=0.5, error="no"),
         messages.Heartbeat(stall=0.5, in_flight=2, connections=3),
         messages.Stopped(),
         messages.Drained(cut=1),
