@@ -50,7 +50,7 @@ def command(name: str, upstream: int, folder: pathlib.Path, extra: list[str]) ->
     conf = folder / "edgerouter.yaml"
     conf.write_text(json.dumps(edgerouter("hosts", 100, upstream)))
     flags = [f"--entrypoints.web.address=127.0.0.1:{port}", "--entrypoints.traefik.address=127.0.0.1:0"]
-    flags += ["--workers=1", f"--providers.file.filename={conf}", *extra]
+    flags += ["--workers=1", f"--providers.file.filename={conf}", "--experimental.patience=60", *extra]
     return [sys.executable, "-m", "edgerouter", *flags], port
 
 

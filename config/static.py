@@ -298,6 +298,7 @@ class Experimental(Model, frozen=True):
     """Switches that may go away."""
 
     loop: Literal["uvloop", "asyncio"] = "uvloop"  # event loop of all processes
+    patience: float = 1.0  # factor on the time after which a silent worker is replaced; more for valgrind and the like
 
 
 class StaticConfiguration(Model, frozen=True):

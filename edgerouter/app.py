@@ -98,7 +98,13 @@ class Control:
             create_records(workers=prepared.workers),
             self._reader,
         )
-        self._workers = Workers(prepared.workers, self._publisher, launcher.launch, launcher.retire)
+        self._workers = Workers(
+            prepared.workers,
+            self._publisher,
+            launcher.launch,
+            launcher.retire,
+            prepared.static.experimental.patience,
+        )
         self._metrics = metrics_registry(
             static, self._reader, lambda: facts_of(self._picture.view, self._workers.restarts)
         )

@@ -56,6 +56,7 @@ class Workers:
         publisher: Publisher,
         launch: Callable[[WorkerProcess], Awaitable[None]],
         retire: Callable[[WorkerProcess], None],
+        patience: float = 1.0,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.slots = [Slot(number) for number in range(count)]
@@ -65,6 +66,7 @@ class Workers:
         self._publisher = publisher
         self._launch = launch
         self._retire = retire
+        self._patience = patience
         self._loop = loop
         self._ending = False
         self._served = False
@@ -227,7 +229,7 @@ class Workers:
         for process in self.alive():
             process.silence += min(passed, HEARTBEAT)
             limit = START_WITHIN if process.state == STARTING else HUNG_AFTER
-            if process.silence > limit and not process.killed_for:
+            if process.silence > limit * self._patience and not process.killed_for:
                 process.kill(f"no sign of life for {process.silence:.1f} s")
                 if not self._ending:
                     self._hand_over(self.slots[process.slot])
