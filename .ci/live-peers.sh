@@ -14,7 +14,7 @@ missing() {
 
 # program:package
 wanted="dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap nginx:nginx haproxy:haproxy
-caddy:caddy wrk:wrk h2load:nghttp2-client valgrind:valgrind ab:apache2-utils curl:curl iptables:iptables gcc:gcc"
+caddy:caddy promtool:prometheus chromium:chromium wrk:wrk h2load:nghttp2-client valgrind:valgrind ab:apache2-utils curl:curl iptables:iptables gcc:gcc"
 
 has() {
     PATH="$PATH:/usr/sbin:/sbin:/usr/local/go/bin" command -v "$1" >/dev/null 2>&1
@@ -60,6 +60,9 @@ start_daemon() {
         missing "no Docker daemon answers, and only root can start one"
         return
     fi
+    # A daemon that was killed leaves its number behind, which may be another program's by now.
+    number=$(cat /var/run/docker.pid 2>/dev/null)
+    [ -n "$number" ] && [ "$(cat "/proc/$number/comm" 2>/dev/null)" != dockerd ] && rm -f /var/run/docker.pid
     # In the background and detached: it outlives this script, and the tests of several runs share it.
     PATH="$PATH:/usr/sbin:/sbin" setsid dockerd >"$log" 2>&1 </dev/null &
     tries=0
