@@ -62,7 +62,9 @@ start_daemon() {
     fi
     # A daemon that was killed leaves its number behind, which may be another program's by now.
     number=$(cat /var/run/docker.pid 2>/dev/null)
-    [ -n "$number" ] && [ "$(cat "/proc/$number/comm" 2>/dev/null)" != dockerd ] && rm -f /var/run/docker.pid
+    if [ "$(cat "/proc/$number/comm" 2>/dev/null)" != dockerd ] || grep -q '^State:.Z' "/proc/$number/status"; then
+        rm -f /var/run/docker.pid
+    fi
     # In the background and detached: it outlives this script, and the tests of several runs share it.
     PATH="$PATH:/usr/sbin:/sbin" setsid dockerd >"$log" 2>&1 </dev/null &
     tries=0
