@@ -15,7 +15,8 @@ from edgerouter.errors import EdgeError, NoServer
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
-from edgerouter.net.client_connection import ClientConnection, ClientTimeouts
+from edgerouter.net.client_connection import ClientConnection
+from edgerouter.net.client_responses import ClientTimeouts
 from edgerouter.net.clock import Clock
 from edgerouter.net.listener import TcpListener
 from edgerouter.net.pool import Pool, TransportSettings
