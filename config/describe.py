@@ -39,6 +39,11 @@ def options(tables: Tables) -> Iterator[Option]:
     yield from _options(StaticConfiguration, "", tables)
 
 
+def options_of(cls: type) -> Iterator[Option]:
+    """Every option of a plugin's options class."""
+    yield from _options(cls, "", {})
+
+
 def help_text(tables: Tables) -> str:
     """What ``--help`` says of the options."""
     lines: list[str] = []

@@ -15,12 +15,14 @@ import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from edgerouter import __version__, is_compiled, registry
 from edgerouter.config.describe import dynamic_schema, help_text, static_schema
+from edgerouter.config.pages import module_docstring, page, pages
 from edgerouter.config.sources import Loaded, load_static, tables_of
 from edgerouter.config.static import StaticConfiguration, effective_entry_points, parse_address
 from edgerouter.config.types import Problem
@@ -35,6 +37,7 @@ Commands:
     check        check the static configuration and the file provider's files, and start nothing
     healthcheck  ask the router on this machine whether it is well
     schema       print the JSON Schema of the configuration: schema [static|dynamic]
+    docs         print the manual page of a middleware: docs [NAME]
     version      print the version
 
 Options come from a file, the environment and flags, the later over the earlier:
@@ -122,6 +125,23 @@ def _schema(arguments: Sequence[str]) -> int:
         return 2
     made = makers[arguments[0]]() if arguments else {name: make() for name, make in makers.items()}
     print(msgspec.json.format(msgspec.json.encode(made), indent=2).decode())
+    return 0
+
+
+def _docs(arguments: Sequence[str]) -> int:
+    plugins = registry.load("middlewares")
+    if len(arguments) == 2 and arguments[0] == "--write":
+        folder = Path(arguments[1])
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in pages(plugins).items():
+            (folder / file).write_text(text)
+        return 0
+    names = {name.lower(): name for name in plugins}
+    if len(arguments) != 1 or arguments[0].lower() not in names:
+        print("edgerouter: write docs NAME; there is:", ", ".join(sorted(plugins)), file=sys.stderr)
+        return 2
+    plugin = plugins[names[arguments[0].lower()]]
+    print(page(module_docstring(plugin.cls), plugin.options), end="")
     return 0
 
 
@@ -280,6 +300,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "check": _check,
     "healthcheck": _healthcheck,
     "schema": _schema,
+    "docs": _docs,
     "version": _version,
 }
 

@@ -1,0 +1,143 @@
+"""The reference page of a middleware, in Markdown, made of its docstring and its options. Text only.
+
+The docstring of a middleware's file is the source: the first line is ``name: what it does``, paragraphs follow; a block
+that begins with ``labels:`` holds example labels, one that begins with ``http:`` an example file. Other indented
+blocks stay as they are. The table of options comes from the options class, its texts are the fields' comments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from textwrap import dedent
+from typing import Any, Final
+
+import msgspec
+
+from edgerouter.config.describe import Option, options_of
+
+_LABEL: Final = re.compile(r"^\s*(?:labels:\s*)?(edgerouter\.\S+?=.*)$")
+_FIRST: Final = re.compile(r"^(\w+): *(.*)$", re.S)
+ANNOTATION: Final = "traefik.ingress.kubernetes.io/router.middlewares"
+
+
+class Manual(msgspec.Struct, frozen=True):
+    """A docstring taken apart. ``text`` is Markdown; ``labels`` are ``name=value``; ``example`` is YAML."""
+
+    name: str
+    summary: str
+    text: str
+    labels: tuple[str, ...]
+    example: str
+
+
+def read_manual(docstring: str) -> Manual:
+    """Take a docstring apart. Raises ValueError that says what is missing."""
+    text: list[str] = []
+    labels: list[str] = []
+    example: list[str] = []
+    first, *blocks = re.split(r"\n\s*\n", dedent(docstring.strip("\n")).strip())
+    head = _FIRST.match(first)
+    if head is None:
+        raise ValueError(f"a middleware's docstring begins with its name and a colon, this one with {first[:40]!r}")
+    for block in blocks:
+        if example or block.strip().startswith("http:"):
+            example.append(block)
+        elif block.strip().startswith("labels:"):
+            labels += _labels(block)
+        else:
+            text.append(_markdown(block))
+    if not labels or not example:
+        raise ValueError(f"{head[1]}: the docstring needs an example under labels: and one under http:")
+    return Manual(head[1], _one_line(head[2]), "\n\n".join(text), tuple(labels), dedent("\n\n".join(example)).strip())
+
+
+def _labels(block: str) -> list[str]:
+    found = [_LABEL.match(line) for line in block.splitlines()]
+    return [match[1].strip() for match in found if match is not None]
+
+
+def _markdown(block: str) -> str:
+    """Paragraphs with Markdown's code marks; lines that are indented are code."""
+    if not block.startswith(" ") and "\n  " not in block:
+        return _marks(block)
+    head = [] if block.startswith(" ") else [block.partition("\n")[0]]
+    code = block if not head else block.partition("\n")[2]
+    prose: list[str] = []
+    while code and not code.startswith(" "):
+        line, _, code = code.partition("\n")
+        prose.append(line)
+    words = _marks("\n".join([*head, *prose]))
+    return (f"{words}\n\n" if words else "") + f"```\n{dedent(code)}\n```"
+
+
+def _marks(text: str) -> str:
+    return text.replace("``", "`")
+
+
+def _one_line(text: str) -> str:
+    sentence = " ".join(_marks(text).split())
+    return sentence[:1].upper() + sentence[1:]
+
+
+def page(docstring: str, options: type | None) -> str:
+    """The page of one middleware."""
+    manual = read_manual(docstring)
+    middleware = example_name(manual)
+    labels = "\n".join(f"  - {msgspec.json.encode(label).decode()}" for label in manual.labels)
+    parts = [
+        f"# {manual.name}\n\n{manual.summary}",
+        manual.text,
+        f"## Options\n\n{_table(options)}",
+        f"## Labels\n\n```yaml\nlabels:\n{labels}\n```",
+        f"## File\n\n```yaml\n{manual.example}\n```",
+        f"## Kubernetes annotation\n\nAn Ingress uses the middleware of the file above:\n\n```yaml\nmetadata:\n"
+        f"  annotations:\n    {ANNOTATION}: {middleware}@file\n```",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def example_name(manual: Manual) -> str:
+    """The name that the example file gives its middleware."""
+    found = re.search(r"^\s*middlewares:\s*\n\s*([\w-]+):", manual.example, re.M)
+    if found is None:
+        raise ValueError(f"{manual.name}: the example has no middleware under http.middlewares")
+    return found[1]
+
+
+def _table(options: type | None) -> str:
+    rows = ["| option | is | default | |", "|---|---|---|---|"]
+    listed = list(options_of(options)) if options is not None else []
+    return "\n".join(rows + [_row(option) for option in listed]) if listed else "None."
+
+
+def _row(option: Option) -> str:
+    default = f"`{option.default}`" if option.default else ""
+    cells = (f"`{option.name}`", option.type, default, _marks(option.text))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def index(docstrings: Mapping[str, str]) -> str:
+    """The page that lists all pages: name -> docstring."""
+    rows = [f"| [{name}]({name}.md) | {read_manual(text).summary} |" for name, text in sorted(docstrings.items())]
+    return "\n".join(["# HTTP middlewares\n", _INDEX, "| name | |", "|---|---|", *rows]) + "\n"
+
+
+_INDEX: Final = (
+    "Made from the middlewares' own docstrings and options by `edgerouter docs --write docs/reference/middlewares`;\n"
+    "`edgerouter docs NAME` prints one. Options are written in any case in labels, and as here in files.\n"
+)
+
+
+def pages(plugins: Mapping[str, Any]) -> dict[str, str]:
+    """File name -> text, for registry entries by name (their ``cls`` and ``options``)."""
+    documents = {name: module_docstring(plugin.cls) for name, plugin in plugins.items()}
+    made = {f"{name}.md": page(text, plugins[name].options) for name, text in documents.items()}
+    return {**made, "README.md": index(documents)}
+
+
+def module_docstring(cls: type) -> str:
+    """The docstring of the file that a class stands in."""
+    from importlib import import_module
+
+    return import_module(cls.__module__).__doc__ or ""
