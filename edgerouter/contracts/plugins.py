@@ -82,7 +82,8 @@ class Predicate:
 class Server:
     """One address that requests are sent to, and what is known of it. Lives as long as some service names it.
 
-    ``url`` is ``http://host:port``, ``https://...`` or ``unix:/path``. ``pool`` is the engine's connection pool.
+    ``url`` is ``http://host:port``, ``https://...`` or ``unix:/path``. ``pool`` is the engine's connection pool, shared
+    with all servers of the same address and transport. ``retired``: no service names it any more.
     """
 
     def __init__(self, url: str, scheme: str, host: str, port: int, weight: int = 1) -> None:
@@ -98,6 +99,7 @@ class Server:
         self.in_flight = 0
         self.transport = ""  # qualified name of its serversTransport; "" is the static configuration's
         self.pool: object = None
+        self.retired = False
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

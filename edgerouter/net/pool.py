@@ -1,4 +1,8 @@
-"""Connections to one server: idle ones kept, new ones made. No task is made for a request that finds an idle one."""
+"""Connections to one address: idle ones kept, new ones made. No task is made for a request that finds an idle one.
+
+Servers of any number of services that name one address in one way have one pool: its connections stay few and in use,
+and what the network offers (``maxIdleConnsPerHost``) is counted by host, as Traefik's transport does.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +49,36 @@ class _Factory:
         return self._connection
 
 
+PoolKey = tuple[TransportSettings, str, str, int]
+
+
+class Pools:
+    """All pools of one engine by what they reach. Settings are told apart by identity: changed ones are new objects."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, limits: http1.Limits) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._limits = limits
+        self._by_key: dict[PoolKey, Pool] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def join(self, server: Server, settings: TransportSettings) -> Pool:
+        """Give a server the pool of its address, on its first request; ``Pool.leave`` is its end."""
+        key = (settings, server.scheme, server.host, server.port)
+        pool = self._by_key.get(key)
+        if pool is None:
+            pool = Pool(self._loop, self._clock, server, settings, self._limits)
+            if not server.retired:  # else nobody would ever leave it
+                pool.keep_in(self._by_key, key)
+        pool.users += 1
+        server.pool = pool
+        return pool
+
+
 class Pool:
-    """The pool of one server; lives as long as the server object does."""
+    """The pool of one address; lives as long as one of the servers that use it."""
 
     def __init__(
         self,
@@ -56,6 +88,7 @@ class Pool:
         settings: TransportSettings,
         limits: http1.Limits,
     ) -> None:
+        self.users = 0
         self.response_header_timeout = settings.response_header_timeout
         self._loop = loop
         self._clock = clock
@@ -64,8 +97,21 @@ class Pool:
         self._max_idle = settings.max_idle
         self._limits = limits
         self._closed = False
+        self._home: dict[PoolKey, Pool] | None = None
+        self._key: PoolKey | None = None
         self._idle: list[UpstreamConnection] = []
         self._connecting: set[asyncio.Task[None]] = set()
+
+    def keep_in(self, home: dict[PoolKey, Pool], key: PoolKey) -> None:
+        """Stand in ``home`` until the last server has left."""
+        self._home, self._key = home, key
+        home[key] = self
+
+    def leave(self) -> None:
+        """One of the servers is gone from the configuration; the last one closes the pool."""
+        self.users -= 1
+        if self.users == 0:
+            self.close()
 
     def acquire(self, session: Session, strict: bool, fresh: bool) -> Upstream | None:
         """Return an idle connection, or None: then one is being made and the session will hear of it.
@@ -101,8 +147,12 @@ class Pool:
             self._idle.remove(connection)
 
     def close(self) -> None:
-        """The server is gone from the configuration: close what is idle, keep nothing, and give up dialling it (a
+        """The address is gone from the configuration: close what is idle, keep nothing, and give up dialling it (a
         container that was removed answers no SYN), so that those who wait can try another server."""
+        home, key = self._home, self._key
+        if home is not None and key is not None:
+            self._home = None
+            home.pop(key, None)
         self._closed = True
         self._max_idle = 0
         for connection in list(self._idle):

@@ -19,7 +19,7 @@ from edgerouter.net.client_connection import ClientConnection
 from edgerouter.net.client_responses import ClientTimeouts
 from edgerouter.net.clock import Clock
 from edgerouter.net.listener import TcpListener
-from edgerouter.net.pool import Pool, TransportSettings
+from edgerouter.net.pool import Pool, Pools, TransportSettings
 from edgerouter.net.proxy_front import ProxyFront
 from edgerouter.net.session import Downstream, Handler, Session
 from edgerouter.proxy import forwarded
@@ -129,7 +129,7 @@ class Engine(Handler):
         self.in_flight = 0
         self.transports: dict[str, TransportSettings] = transports or {"": TransportSettings()}
         self._recorder = recorder
-        self._limits = http1.Limits()
+        self.pools = Pools(loop, clock, http1.Limits())
         self._entries: dict[str, EntryPoint] = {}
         self._listeners: dict[str, list[TcpListener]] = {}
         self._connections: set[ClientConnection] = set()
@@ -258,9 +258,7 @@ class Engine(Handler):
         settings = self.transports.get(server.transport)
         if settings is None:
             settings = self.transports[""]
-        pool = Pool(self.loop, self.clock, server, settings, self._limits)
-        server.pool = pool
-        return pool
+        return self.pools.join(server, settings)
 
     def fetch(self, service: str, request: Request, client_address: str = "") -> Awaitable[Response]:
         """Send a side request to a service by its qualified name; nothing of it is recorded."""

@@ -1,5 +1,5 @@
 """Services of a Plan -> service objects with their servers. A server lives as long as its service names its address,
-so its connections do; a service that changed takes over the running state of the one before."""
+its connections as long as one that used them; a service that changed takes over the running state of the one before."""
 
 from __future__ import annotations
 
@@ -154,7 +154,8 @@ def _keys(entry: ServiceEntry, transport: str) -> list[ServerKey]:
 
 
 def close(server: Server) -> None:
-    """No new exchange will choose this server: let go of its idle connections."""
+    """No new exchange will choose this server: leave its pool, which the last one closes."""
     pool = server.pool
-    if isinstance(pool, Pool):
-        pool.close()
+    if isinstance(pool, Pool) and not server.retired:
+        pool.leave()
+    server.retired = True
