@@ -16,7 +16,7 @@ from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, M
 from edgerouter.config.types import Problem
 
 # The last part of a label's path, in lower case, where its value may be the name of a file.
-FILE_OPTIONS: Final = frozenset({"usersfile", "ca", "cert", "key", "certfile", "keyfile"})
+FILE_OPTIONS: Final = frozenset({"usersfile", "ca", "cert", "key", "certfile", "keyfile", "pagefile", "folder"})
 _INTERNAL: Final = "@internal"
 
 

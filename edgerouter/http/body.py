@@ -27,6 +27,12 @@ class BodySource:
     def resume_body(self) -> None:
         """Go on feeding."""
 
+    def cancel_body(self) -> None:
+        """Nobody wants what still comes: let go of what it takes to make it."""
+
+    def rewind_body(self) -> None:
+        """Be ready to feed from the first byte again, once resumed; asked only where ``Body.rewindable`` says so."""
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class BodySink(BodySource):
@@ -67,11 +73,17 @@ class TrailerEditor:
 
 
 class Body:
-    """``length`` is the declared length in bytes, -1 where unknown. ``trailers`` are set when the body has ended."""
+    """``length`` is the declared length in bytes, -1 where unknown. ``trailers`` are set when the body has ended.
+
+    ``origin`` is the body that this one is made of in passing (compressed, say), None where it is nobody's. A source
+    that can give everything again sets ``rewindable``.
+    """
 
     def __init__(self, length: int = -1, source: BodySource | None = None) -> None:
         self.length = length
         self.source = source
+        self.origin: Body | None = None
+        self.rewindable = False
         self.sink: BodySink | None = None
         self.filters: list[BodyFilter] | None = None
         self.trailers: Headers | None = None
@@ -196,6 +208,11 @@ class Body:
         self._held_size = 0
         return held[0] if len(held) == 1 else b"".join(held)
 
+    def hold(self, data: bytes) -> None:
+        """Put back what ``take`` gave."""
+        self._held = [data]
+        self._held_size = len(data)
+
     def pause(self) -> None:
         """Ask the source to stop for now."""
         if not self._paused and not self.ended:
@@ -209,6 +226,12 @@ class Body:
             self._paused = False
             if self.source is not None and not self.ended:
                 self.source.resume_body()
+
+    def abandon(self) -> None:
+        """Nobody will take what still comes."""
+        self.sink = None
+        if not self.ended and self.error is None and self.source is not None:
+            self.source.cancel_body()
 
     # -- sending it again ---------------------------------------------------------------------------------------
 
@@ -225,14 +248,25 @@ class Body:
         """True while nothing was given away, or all of it is still kept."""
         if self.error is not None:
             return False
-        return (self._kept is not None and self._keep_limit > 0) or self.fed == self._held_size
+        return self.rewindable or (self._kept is not None and self._keep_limit > 0) or self.fed == self._held_size
 
     def rewind(self) -> None:
         """Hold again everything that was given away; only while ``replayable()``."""
         self.sink = None
-        if self._kept is not None and self.fed != self._held_size:
+        if self.rewindable:
+            self._rewind_source()
+        elif self._kept is not None and self.fed != self._held_size:
             self._held = list(self._kept)
             self._held_size = self._kept_size
+
+    def _rewind_source(self) -> None:
+        self._held = None
+        self._held_size = 0
+        self.fed = 0
+        self.ended = False
+        self._paused = True
+        if self.source is not None:
+            self.source.rewind_body()
 
     def _keep(self, data: bytes) -> None:
         kept = self._kept

@@ -359,6 +359,17 @@ class UpstreamConnection(Upstream):
         """The client takes more."""
         self._resume_reading()
 
+    def cancel_body(self) -> None:
+        """Nobody wants the rest of the response."""
+        session = self._session
+        if self._response_body is None:
+            return
+        self._response_body = None
+        self._session = None
+        if session is not None:
+            session.upstream_done()
+        self.close()
+
     def _resume_reading(self) -> None:
         transport = self._transport
         if not self._reading and transport is not None and not transport.is_closing():

@@ -104,11 +104,19 @@ class SideDownstream(Downstream):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.future: asyncio.Future[Response] = loop.create_future()
         self.flow: Flow | None = None
+        self.future.add_done_callback(self._waited)
+
+    def _waited(self, future: asyncio.Future[Response]) -> None:
+        """Whoever asked waits no more: neither does the server need to."""
+        if future.cancelled() and self.flow is not None:
+            self.flow.client_gone(0)
 
     def respond(self, response: Response) -> None:
         """Hand it over."""
         if not self.future.done():
             self.future.set_result(response)
+        elif response.body is not None:
+            response.body.abandon()
         if self.flow is not None:
             self.flow.side_responded()
 

@@ -343,6 +343,9 @@ class Flow(Attempts):
         if upstream is not None:
             upstream.cancel(self)
         self._leave_server()
+        response = self.exchange.response
+        if response is not None and response.body is not None:
+            response.body.abandon()
         self.exchange.response = None
 
     def _deliver(self) -> None:
@@ -352,7 +355,7 @@ class Flow(Attempts):
         if response.body is not None and response.status != 101:
             self._drop_forbidden_body(response, response.body)
         upstream = self._upstream
-        if upstream is not None and response.body is not self._given:
+        if upstream is not None and _root(response.body) is not self._given:
             # A step has put another response in the place of the server's: what still comes of that is not wanted.
             upstream.cancel(self)
             self._leave_server()
@@ -369,6 +372,8 @@ class Flow(Attempts):
         if response.content_length < 0 and body.filters is None and body.length >= 0:
             response.content_length = body.length
         response.body = None
+        if _root(body) is not self._given:
+            body.abandon()
 
     # -- what the client's side says ----------------------------------------------------------------------------
 
@@ -400,6 +405,8 @@ class Flow(Attempts):
         self._end(body_bytes)
         if upstream is not None:
             upstream.cancel(self)
+        if response is not None and response.body is not None:
+            response.body.abandon()
 
     def _end(self, body_bytes: int) -> None:
         if self._over:
@@ -443,6 +450,13 @@ class Flow(Attempts):
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._task = self._engine.loop.create_task(coroutine)
+
+
+def _root(body: Body | None) -> Body | None:
+    """The body that came from the server, under what steps made of it."""
+    while body is not None and body.origin is not None:
+        body = body.origin
+    return body
 
 
 class _Trailers(TrailerEditor):
