@@ -140,6 +140,8 @@ class Body:
 
     def finish(self, trailers: Headers | None) -> None:
         """The source has given all."""
+        if self.error is not None:
+            return  # a filter or a bound broke it off meanwhile
         if self.filters is not None:
             self._flush_filters()
         if trailers is not None and self.trailer_editor is not None:
