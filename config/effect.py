@@ -32,6 +32,12 @@ def not_there_yet(options: Any) -> tuple[str, ...]:
     return tuple(ask()) if ask is not None else ()
 
 
+def warnings(options: Any) -> tuple[str, ...]:
+    """What a plugin's options class says of options that work and should be written differently."""
+    ask = getattr(options, "warnings", None)
+    return tuple(ask()) if ask is not None else ()
+
+
 def given(model: Any, table: Mapping[str, str]) -> Iterator[Fault]:
     """A fault for each option of ``table`` (dotted paths, ``*`` for any name) that is not as it is by default."""
     for dotted, why in table.items():

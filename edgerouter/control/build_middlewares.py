@@ -48,9 +48,10 @@ def _make_step(name: str, middleware: Middleware) -> Step:
 
 
 def not_there_yet(kind: str, options: Any) -> tuple[Fault, ...]:
-    """Warnings of options that are understood and have no effect in this version; their class says which."""
+    """Warnings of options that have no effect in this version, or have a new name; their class says which."""
     given = effect.not_there_yet(options)
-    return tuple(Fault(o, f"the option {o} of {kind} is not there yet and has no effect", "", False) for o in given)
+    absent = [Fault(o, f"the option {o} of {kind} is not there yet and has no effect", "", False) for o in given]
+    return (*absent, *(Fault(kind, text, "", False) for text in effect.warnings(options)))
 
 
 class Middlewares:

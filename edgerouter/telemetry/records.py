@@ -117,6 +117,8 @@ class SharedRecord(Record):
     def __init__(self, words: memoryview, first: int, fd: int, worker_slot: int, workers: int) -> None:
         self.words = words
         self.lock = Lock(fd, first)
+        self._fd = fd
+        self._first = first
         self.is_shared = fd >= 0
         self._part_words = int(words[first + 1])
         self._shared_at = first + _HEAD + (int(words[first + 3]) + 7) // 8
@@ -137,6 +139,10 @@ class SharedRecord(Record):
     def own(self, index: int) -> int:
         """Return a word of this worker's part."""
         return int(self.words[self._own_at + index])
+
+    def zero(self, count: int) -> None:
+        """Zero the first words of this worker's part."""
+        self.words[self._own_at : self._own_at + count] = memoryview(bytes(8 * count)).cast("q")
 
     # -- all parts ------------------------------------------------------------------------------------------------
 
@@ -167,6 +173,11 @@ class SharedRecord(Record):
                 return False
             self.set(index, value)
             return True
+
+
+    def stripe(self, index: int) -> Lock:
+        """A lock of a part of the record: ``index`` is less than its words, and means what the caller likes."""
+        return Lock(self._fd, self._first + 1 + index)
 
 
 class SharedRecords:
@@ -209,11 +220,11 @@ class SharedRecords:
         if self.fd >= 0:
             with self._table_lock:
                 first = self._find_or_make(key.encode(), shared_words, part_words, gauges)
-        made = self._private_record(shared_words, part_words)
         if first:
             made = SharedRecord(self._words, first, self.fd, self.worker_slot, self.workers)
-            for gauge in range(gauges):
-                made.put(gauge, 0)
+            made.zero(gauges)
+        else:
+            made = self._private_record(shared_words, part_words)
         self._known[key] = made
         return made
 
@@ -229,8 +240,7 @@ class SharedRecords:
         for first in firsts:
             if first and words[first + 2]:
                 record = SharedRecord(words, first, self.fd, worker_slot, self.workers)
-                for gauge in range(words[first + 2]):
-                    record.put(gauge, 0)
+                record.zero(int(words[first + 2]))
 
     def _find_or_make(self, key: bytes, shared_words: int, part_words: int, gauges: int) -> int:
         words = self._words
