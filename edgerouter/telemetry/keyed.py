@@ -5,8 +5,8 @@ entries: a key's hash chooses its set, the set's lock is one byte of the record,
 that says least is forgotten. The hash is keyed by a number that the first worker drew, so that nobody outside can
 choose keys that meet in one set.
 
-``Cells`` are changed by any worker under the set's lock. ``Holds`` count what is held now: each worker counts in its own
-part, which is zeroed when that worker dies.
+``Cells`` are changed by any worker under the set's lock. ``Holds`` count what is held now: each worker counts in its
+own part, which is zeroed when that worker dies.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ VERSION: Final = 1
 SLOTS: Final = 32768
 DEFAULT_SIZE: Final = 256 << 20  # bytes
 LONGEST_WAIT: Final = 0.05  # seconds
+SHORT_WAIT: Final = 0.001  # seconds, for those who can come again
 MOST_WORKERS: Final = 64
 
 _USED_AT: Final = 2
@@ -77,12 +78,13 @@ def create_records(size: int = DEFAULT_SIZE, workers: int = 1) -> int:
 class Lock:
     """``with record.lock:``; not for nesting."""
 
-    def __init__(self, fd: int, byte: int) -> None:
+    def __init__(self, fd: int, byte: int, longest: float = LONGEST_WAIT) -> None:
         self._fd = fd
         self._byte = byte
+        self._longest = longest
 
     def __enter__(self) -> None:
-        """Raises RecordBusy after ``LONGEST_WAIT``."""
+        """Raises RecordBusy after ``longest`` seconds."""
         if self._fd >= 0 and not self._try():
             self._wait()
 
@@ -102,7 +104,7 @@ class Lock:
         return True
 
     def _wait(self) -> None:
-        deadline = monotonic() + LONGEST_WAIT
+        deadline = monotonic() + self._longest
         pause = 0.0
         while not self._try():
             if monotonic() > deadline:
@@ -174,10 +176,10 @@ class SharedRecord(Record):
             self.set(index, value)
             return True
 
-
     def stripe(self, index: int) -> Lock:
-        """A lock of a part of the record: ``index`` is less than its words, and means what the caller likes."""
-        return Lock(self._fd, self._first + 1 + index)
+        """A lock of a part of the record: ``index`` is less than its words, and means what the caller likes. Waited for
+        no longer than ``SHORT_WAIT``: whoever takes it comes again later."""
+        return Lock(self._fd, self._first + 1 + index, SHORT_WAIT)
 
 
 class SharedRecords:

@@ -1,0 +1,92 @@
+"""inFlightReq: limits how many requests of one client, or to one host, are under way at the same time.
+
+A request counts from here until its response is complete (a WebSocket until it ends), over all workers together. What
+would be more than ``amount`` is answered 429, cause ``TOO_MANY_IN_FLIGHT``. Without ``sourceCriterion`` requests to one
+host count together. Each router counts for itself; what is under way goes on counting when the configuration changes,
+and what a worker held that died does not count any more.
+
+    labels:  edgerouter.http.middlewares.few.inflightreq.amount=10
+             edgerouter.http.middlewares.few.inflightreq.sourcecriterion.ipstrategy.depth=1
+
+    http:
+      middlewares:
+        few:
+          inFlightReq:
+            amount: 10
+            sourceCriterion:
+              requestHeaderName: X-User
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from edgerouter.config.dynamic import Model
+from edgerouter.contracts.plugins import Middleware, PluginContext
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.message import Response
+from edgerouter.middlewares._later import when_free
+from edgerouter.middlewares._source import SourceCriterion, find_source
+from edgerouter.registry import middleware
+from edgerouter.telemetry.keyed import Holds
+from edgerouter.telemetry.records import RecordBusy, SharedRecords
+
+
+class Options(Model, frozen=True):
+    """Options of ``inFlightReq``."""
+
+    # how many requests may be under way; 0 lets none pass
+    amount: int = 0
+    source_criterion: SourceCriterion | None = None
+
+
+@middleware("inFlightReq", Options)
+class InFlightReq(Middleware):
+    """The exchange's slot keeps what was taken, so that it is given back once, however often a retry comes by."""
+
+    def __init__(self, options: Options, context: PluginContext) -> None:
+        super().__init__()
+        if options.amount < 0:
+            raise ValueError(f"inFlightReq: amount: {options.amount} is less than 0; write how many may pass")
+        self._amount = options.amount
+        self._source = find_source("inFlightReq: sourceCriterion", options.source_criterion, "host")
+        self._name = f"{context.router}\n{context.name}\n"
+        self._shared: SharedRecords = context.shared or SharedRecords()
+        self._slot = context.slot
+        self._holds: Any = None
+
+    def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
+        """See ``Middleware.on_request``."""
+        if exchange.slot(self._slot) is not None:
+            return None
+        try:
+            return self._decide(exchange, self._take(self._source(exchange)))
+        except RecordBusy:
+            return self._again(exchange)
+
+    async def _again(self, exchange: Exchange) -> Response | None:
+        source = self._source(exchange)
+        return self._decide(exchange, await when_free(lambda: self._take(source), -2))
+
+    def _decide(self, exchange: Exchange, entry: int) -> Response | None:
+        if entry == -1:
+            exchange.cause = "TOO_MANY_IN_FLIGHT"
+            exchange.detail = f"inFlightReq: {self._amount} requests are under way already"
+            return Response.text(429, f"max connections reached: {self._amount}")
+        if entry >= 0:
+            exchange.keep(self._slot, entry)
+        return None
+
+    def on_end(self, exchange: Exchange) -> None:
+        """See ``Middleware.on_end``."""
+        entry = exchange.slot(self._slot)
+        if isinstance(entry, int):
+            self._holds.give(entry)
+
+    def _take(self, source: str) -> int:
+        holds = self._holds
+        if holds is None:
+            holds = self._holds = Holds(self._shared)
+        number = holds.number((self._name + source).encode("utf-8", "surrogateescape"))
+        return int(holds.take(number, self._amount))

@@ -1,0 +1,226 @@
+"""rateLimit: limits how many requests a client makes in a time, with a token bucket.
+
+A client has ``burst`` tokens and gets ``average`` new ones a ``period``; each request takes one. A request that finds
+no token but would get one soon (within half of the time between two tokens, at most half a second) waits for it; others
+are answered 429 with Retry-After and X-Retry-In, cause ``RATE_LIMITED``. ``average: 0`` limits nothing.
+
+Without ``sourceCriterion`` a client is the address that the connection comes from. All workers count together; each
+router counts for itself, and goes on counting when the configuration changes. With ``redis`` all machines that use the
+same Redis count together; it is asked with one command a request. When Redis does not answer, ``redis.onFailure``
+decides: ``refuse`` answers 500, cause ``LIMIT_STORE_GONE``; ``allow`` lets all pass. Both are logged, once when Redis
+goes and once when it is back; it is tried again once a second.
+
+``rateLimitHeaders`` adds RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers) to responses: ``q`` is
+the burst, ``w`` the seconds in which a whole burst comes back, ``r`` what is left, ``t`` the seconds until all is back.
+
+    labels:  edgerouter.http.middlewares.slow.ratelimit.average=100
+             edgerouter.http.middlewares.slow.ratelimit.burst=50
+
+    http:
+      middlewares:
+        slow:
+          rateLimit:
+            average: 1
+            period: 1m
+            burst: 3
+            sourceCriterion:
+              ipStrategy:
+                depth: 2
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from hashlib import blake2b
+from typing import Literal
+
+from edgerouter.clients.redis import RedisError, RedisGone, Settings, client
+from edgerouter.config.dynamic import Model
+from edgerouter.config.types import Duration, Secret
+from edgerouter.contracts.plugins import Middleware, PluginContext
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.message import Response
+from edgerouter.middlewares._bucket import SECOND, Rate, go_duration, whole_seconds
+from edgerouter.middlewares._later import when_free
+from edgerouter.middlewares._rate_stores import LocalStore, RedisStore, Taken
+from edgerouter.middlewares._source import SourceCriterion, find_source
+from edgerouter.registry import middleware
+from edgerouter.telemetry.records import RecordBusy, SharedRecords
+
+
+class RedisTLS(Model, frozen=True):
+    """TLS to Redis."""
+
+    # file of the authority that Redis's certificate is from; the system's when absent
+    ca: str = ""
+    # file of the certificate that is shown to Redis
+    cert: str = ""
+    # file of its key
+    key: str = ""
+    # believe any certificate
+    insecure_skip_verify: bool = False
+
+
+class RedisOptions(Model, frozen=True):
+    """The shared store of several machines."""
+
+    # addresses, host:port; the first that answers is used
+    endpoints: tuple[str, ...] = ("localhost:6379",)
+    tls: RedisTLS | None = None
+    # user, where Redis has users
+    username: str = ""
+    # password
+    password: Secret = Secret("")
+    # number of the database
+    db: int = 0
+    # without effect: a worker has one connection
+    pool_size: int = 0
+    # without effect: a worker has one connection
+    min_idle_conns: int = 0
+    # without effect: a worker has one connection
+    max_active_conns: int = 0
+    # how long an answer may take
+    read_timeout: Duration = Duration(3)
+    # without effect: readTimeout counts from the command's writing
+    write_timeout: Duration = Duration(3)
+    # how long connecting may take
+    dial_timeout: Duration = Duration(5)
+    # what happens to requests while Redis does not answer: refuse or allow
+    on_failure: Literal["refuse", "allow"] = "refuse"
+
+
+class Options(Model, frozen=True):
+    """Options of ``rateLimit``."""
+
+    # requests a period; 0: no limit
+    average: int = 0
+    # the time that average is for
+    period: Duration = Duration(1)
+    # requests that may come at once
+    burst: int = 1
+    # add the fields RateLimit and RateLimit-Policy to responses
+    rate_limit_headers: bool = False
+    source_criterion: SourceCriterion | None = None
+    redis: RedisOptions | None = None
+
+
+@middleware("rateLimit", Options)
+class RateLimit(Middleware):
+    """One decision, wherever the bucket is kept."""
+
+    def __init__(self, options: Options, context: PluginContext) -> None:
+        super().__init__()
+        _check(options)
+        self._rate = Rate(options.average, options.period, options.burst)
+        self._burst = options.burst
+        self._source = find_source("rateLimit: sourceCriterion", options.source_criterion, "address")
+        digest = blake2b(repr((options.average, options.period, options.burst)).encode(), digest_size=8).hexdigest()
+        name = f"{context.router}\n{context.name}\n{digest}\n"
+        self._local = LocalStore(context.shared or SharedRecords(), name, self._rate, context.now)
+        self._redis = _redis(options.redis, name, self._rate) if options.redis is not None else None
+        self._allows = options.redis is not None and options.redis.on_failure == "allow"
+        self._slot = context.slot if options.rate_limit_headers else -1
+        window = whole_seconds(self._rate.interval * options.burst)
+        self._policy = f'"default";q={options.burst};w={window}'
+
+    def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
+        """See ``Middleware.on_request``."""
+        if not self._rate.interval:
+            return None
+        if self._burst < 1:
+            return _too_many(exchange, "rateLimit: burst is 0, so none may pass", "No bursty traffic allowed")
+        source = self._source(exchange)
+        if self._redis is not None:
+            return self._ask_redis(exchange, source, self._redis)
+        try:
+            taken = self._local.take(source)
+        except RecordBusy:
+            return self._again(exchange, source)
+        if taken.passes and not taken.wait:
+            if self._slot >= 0:
+                exchange.keep(self._slot, taken.full)
+            return None
+        return self._decide(exchange, taken)
+
+    def on_response(self, exchange: Exchange) -> None:
+        """See ``Middleware.on_response``."""
+        if self._slot >= 0:
+            full = exchange.slot(self._slot)
+            if isinstance(full, int) and exchange.response is not None:
+                self._mark(exchange.response, full)
+
+    async def _again(self, exchange: Exchange, source: str) -> Response | None:
+        passes = Taken(0, 0, self._rate)
+        return await self._waited(self._decide(exchange, await when_free(lambda: self._local.take(source), passes)))
+
+    async def _ask_redis(self, exchange: Exchange, source: str, store: RedisStore) -> Response | None:
+        try:
+            taken = await store.take(source)
+        except (RedisGone, RedisError) as error:
+            if self._allows:
+                return None
+            exchange.cause = "LIMIT_STORE_GONE"
+            exchange.detail = f"rateLimit: Redis does not answer: {error}"
+            return Response.text(500, "Internal Server Error")
+        return await self._waited(self._decide(exchange, taken))
+
+    async def _waited(self, answer: Response | Awaitable[None] | None) -> Response | None:
+        if answer is None or isinstance(answer, Response):
+            return answer
+        await answer
+        return None
+
+    def _decide(self, exchange: Exchange, taken: Taken) -> Response | Awaitable[None] | None:
+        if taken.passes:
+            if self._slot >= 0:
+                exchange.keep(self._slot, taken.full)
+            return asyncio.sleep(taken.wait / SECOND) if taken.wait else None
+        answer = _too_many(exchange, f"rateLimit: the next token comes in {go_duration(taken.wait)}")
+        answer.headers.set("Retry-After", str(whole_seconds(taken.wait)))
+        answer.headers.set("X-Retry-In", go_duration(taken.wait))
+        if self._slot >= 0:
+            self._mark(answer, taken.full)
+        return answer
+
+    def _mark(self, response: Response, full: int) -> None:
+        left = self._rate.left(full, 0)
+        response.headers.set("RateLimit-Policy", self._policy)
+        response.headers.set("RateLimit", f'"default";r={left};t={whole_seconds(full)}')
+
+
+def _check(options: Options) -> None:
+    if options.average < 0:
+        raise ValueError(f"rateLimit: average: {options.average} is less than 0; write 0 for no limit")
+    if options.period <= 0:
+        raise ValueError("rateLimit: period must be more than 0; write e.g. 1s")
+    if options.burst < 0:
+        raise ValueError(f"rateLimit: burst: {options.burst} is less than 0; write 1 or more")
+
+
+def _redis(options: RedisOptions, name: str, rate: Rate) -> RedisStore:
+    for endpoint in options.endpoints or ("",):
+        host, colon, port = endpoint.rpartition(":")
+        if not host or not colon or not port.isdecimal():
+            raise ValueError(f"rateLimit: redis.endpoints: {endpoint!r} is no address; write host:port")
+    tls = options.tls or RedisTLS()
+    settings = Settings(
+        endpoints=options.endpoints,
+        username=options.username,
+        password=options.password.reveal(),
+        db=options.db,
+        dial_timeout=float(options.dial_timeout),
+        read_timeout=float(options.read_timeout),
+        tls=options.tls is not None,
+        ca=tls.ca,
+        cert=tls.cert,
+        key=tls.key,
+        insecure=tls.insecure_skip_verify,
+    )
+    return RedisStore(client(settings), name, rate)
+
+
+def _too_many(exchange: Exchange, detail: str, text: str = "Too Many Requests") -> Response:
+    exchange.cause = "RATE_LIMITED"
+    exchange.detail = detail
+    return Response.text(429, text)
