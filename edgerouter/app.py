@@ -110,7 +110,8 @@ class Control:
         )
         self._configuring = Configuring(prepared, self._keys, self._publisher, self._picture, str(folder))
         self._stop = asyncio.Event()
-        self._ending = Ending(self._workers, opened, prepared.points, terminating_status(static))
+        ping_at = static.ping.entry_point if static.ping is not None else ""
+        self._ending = Ending(self._workers, opened, prepared.points, terminating_status(static), ping_at)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:

@@ -170,6 +170,13 @@ class BreakerOpen(EdgeError):
     cause = "BREAKER_OPEN"
 
 
+class ShuttingDown(EdgeError):
+    """The router was told to end, and the grace period (``graceTimeOut``) was over before the exchange."""
+
+    status = 503
+    cause = "SHUTTING_DOWN"
+
+
 class BadConfig(EdgeError):
     """The router is defined but broken: it is answered, never skipped (fail closed)."""
 

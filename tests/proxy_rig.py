@@ -155,7 +155,7 @@ class Rig:
     async def stop(self) -> None:
         self.engine.stop_accepting()
         self.clock.stop()
-        for connection in list(self.engine._connections):
+        for connection in self.engine.connections.all():
             connection.abort()
         for server in self.upstreams:
             server.close()

@@ -83,13 +83,23 @@ class Terminating(Message, frozen=True, tag="terminating"):
 
 
 class StopAccepting(Message, frozen=True, tag="stopAccepting"):
-    """Close the listening sockets: their queues are empty by now. Answered by ``Stopped``."""
+    """Close the listening sockets of these entry points, of all when none is named: their queues are empty by now.
+    Answered by ``Stopped``."""
+
+    entry_points: tuple[str, ...] = ()
 
 
 class Drain(Message, frozen=True, tag="drain"):
-    """End when all exchanges are over, or ``timeout`` seconds later. Answered by ``Drained``, then the worker exits."""
+    """Let the exchanges of these entry points (none named: of all) end, for ``timeout`` seconds at most. When this was
+    said of every entry point and is done, the worker answers ``Drained`` and exits.
+
+    A connection that waits for a request is closed ``idle`` seconds after its last, below 0.0 when it would be anyway.
+    Said again, the shorter time counts.
+    """
 
     timeout: float
+    idle: float = 1.0
+    entry_points: tuple[str, ...] = ()
 
 
 class ReopenLogs(Message, frozen=True, tag="reopenLogs"):
@@ -125,7 +135,9 @@ class Heartbeat(Message, frozen=True, tag="heartbeat"):
 
 
 class Stopped(Message, frozen=True, tag="stopped"):
-    """No listening socket is open any more in this worker."""
+    """No listening socket of these entry points (none named: of any) is open any more in this worker."""
+
+    entry_points: tuple[str, ...] = ()
 
 
 class Drained(Message, frozen=True, tag="drained"):

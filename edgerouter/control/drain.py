@@ -1,7 +1,9 @@
 """The order of the end: still accepting, then no new connections, then the last answers, then the exit.
 
-Nothing that the kernel accepted is reset: first new connection requests are dropped, then the queues run empty, only
-then are sockets closed.
+Each entry point goes this way by its own times (``transport.lifeCycle``), all at once: none waits for another, and none
+is cut off by another; only where ping is answered, as long as elsewhere is accepted: whoever asks it hears of the end
+rather than nothing. Nothing that the kernel accepted is reset: first new connection requests are dropped, then the
+queues run empty, only then are sockets closed.
 """
 
 from __future__ import annotations
@@ -25,18 +27,28 @@ log = logging.getLogger("edgerouter.control")
 
 
 class Ending:
-    """Carries the end out, once. ``hurry`` is set by a second signal."""
+    """Carries the end out, once. ``hurry`` is set by a second signal; ping answers ``status``, at ``ping_at``."""
 
-    def __init__(self, workers: Workers, opened: list[Opened], settings: dict[str, EntryPoint], status: int) -> None:
-        cycles = [entry.transport.life_cycle for entry in settings.values()]
-        self._accept_on = max((float(cycle.request_accept_grace_timeout) for cycle in cycles), default=0.0)
-        self._grace = max((float(cycle.grace_time_out) for cycle in cycles), default=0.0)
+    def __init__(
+        self,
+        workers: Workers,
+        opened: list[Opened],
+        settings: dict[str, EntryPoint],
+        status: int,
+        ping_at: str = "",
+    ) -> None:
+        self._grace = {name: float(point.transport.life_cycle.grace_time_out) for name, point in settings.items()}
+        self._accept_on = {
+            name: float(point.transport.life_cycle.request_accept_grace_timeout) for name, point in settings.items()
+        }
+        if ping_at in self._accept_on:
+            self._accept_on[ping_at] = max(self._accept_on.values())
         self._workers = workers
         self._opened = opened
         self._status = status
         self._cut = 0
-        self._gone = asyncio.Event()
-        self._stopped: set[int] = set()
+        self._heard_from = asyncio.Event()
+        self._stopped: set[tuple[int, str]] = set()
         self.hurry = asyncio.Event()
         workers.listen(self._heard)
 
@@ -44,51 +56,61 @@ class Ending:
         """Returns when no worker is left."""
         self._workers.end()
         self._workers.send_all(messages.Terminating(status=self._status))
-        if self._accept_on > 0:
-            log.info("still accepting for %g s, ping answers %d", self._accept_on, self._status)
-            await self._pause(self._accept_on)
-        await self._close_entrances()
-        await self._drain()
+        ends = await asyncio.gather(*(self._end(entry) for entry in self._opened))
+        last = max(ends, default=time.monotonic())
+        if not self._opened:
+            self._workers.send_all(messages.Drain(timeout=0.0))
+        await self._wait(lambda: not self._workers.alive(), last - time.monotonic() + MARGIN)
+        if self.hurry.is_set():
+            self._workers.send_all(messages.Drain(timeout=0.0, idle=0.0))
+        await self._end_the_rest()
         if self._cut:
-            log.warning("%d requests were not over after %g s and were cut", self._cut, self._grace)
+            log.warning("%d requests were not over in time (transport.lifeCycle.graceTimeOut) and were cut", self._cut)
 
-    async def _close_entrances(self) -> None:
-        refuse_new(self._opened)
+    async def _end(self, entry: Opened) -> float:
+        """Lead one entry point to its end; when its grace is over, on ``time.monotonic``."""
+        accept_on, grace = self._accept_on[entry.name], self._grace[entry.name]
+        if accept_on > 0:
+            log.info("%s: still accepting for %g s, ping answers %d", entry.name, accept_on, self._status)
+            await self._pause(accept_on)
+        await self._close(entry)
+        log.info("%s: no longer accepting; requests in flight have %g s", entry.name, grace)
+        if self.hurry.is_set():
+            grace = 0.0
+        self._workers.send_all(messages.Drain(timeout=grace, entry_points=(entry.name,)))
+        return time.monotonic() + grace
+
+    async def _close(self, entry: Opened) -> None:
+        refuse_new([entry])
         await self._pause(SETTLE)
         end = time.monotonic() + EMPTY_WITHIN
-        while self._queued() and self._workers.alive() and time.monotonic() < end and not self.hurry.is_set():
+        while _queued(entry) and self._workers.alive() and time.monotonic() < end and not self.hurry.is_set():
             await self._pause(0.02)
-        self._workers.send_all(messages.StopAccepting())
-        await self._wait(lambda: {p.pid for p in self._workers.alive()} <= self._stopped, EMPTY_WITHIN)
-        close_all(self._opened)
-        log.info("no longer accepting; requests in flight have %g s", self._grace)
+        self._workers.send_all(messages.StopAccepting(entry_points=(entry.name,)))
+        await self._wait(lambda: self._has_stopped(entry.name), EMPTY_WITHIN)
+        close_all([entry])
 
-    async def _drain(self) -> None:
-        grace = 0.0 if self.hurry.is_set() else self._grace
-        self._workers.send_all(messages.Drain(timeout=grace))
-        await self._wait(lambda: not self._workers.alive(), grace + MARGIN)
+    async def _end_the_rest(self) -> None:
+        if self.hurry.is_set():
+            await self._wait(lambda: not self._workers.alive(), MARGIN / 4, patient=True)
         for process in self._workers.alive():
             process.kill(
                 "it did not end in time" if not self.hurry.is_set() else "a second signal asked to end at once"
             )
         await self._wait(lambda: not self._workers.alive(), MARGIN, patient=True)
 
+    def _has_stopped(self, name: str) -> bool:
+        return all((process.pid, name) in self._stopped for process in self._workers.alive())
+
     def _heard(self, process: WorkerProcess, message: Any) -> None:
         if isinstance(message, messages.Stopped):
-            self._stopped.add(process.pid)
+            self._stopped.update((process.pid, name) for name in message.entry_points)
         elif isinstance(message, messages.Drained):
             self._cut += message.cut
         elif message is not None:
             return
-        self._gone.set()
-
-    def _queued(self) -> bool:
-        """Does a connection wait in some listening socket?"""
-        poll = select.poll()
-        for entry in self._opened:
-            for fd in entry.fds:
-                poll.register(fd, select.POLLIN)
-        return bool(poll.poll(0))
+        self._heard_from.set()
+        self._heard_from = asyncio.Event()
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -101,8 +123,7 @@ class Ending:
         """Until the condition holds, the time is up, or (unless ``patient``) somebody is in a hurry."""
         end = time.monotonic() + seconds
         while not condition() and time.monotonic() < end and (patient or not self.hurry.is_set()):
-            self._gone.clear()
-            waits = {asyncio.ensure_future(self._gone.wait())}
+            waits = {asyncio.ensure_future(self._heard_from.wait())}
             if not patient:
                 waits.add(asyncio.ensure_future(self.hurry.wait()))
             _, pending = await asyncio.wait(
@@ -110,3 +131,11 @@ class Ending:
             )
             for task in pending:
                 task.cancel()
+
+
+def _queued(entry: Opened) -> bool:
+    """Does a connection wait in some listening socket?"""
+    poll = select.poll()
+    for fd in entry.fds:
+        poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

@@ -67,8 +67,8 @@ class ClientConnection(ClientResponses):
             if isinstance(peer, tuple) and len(peer) >= 2:
                 self.client_address = str(peer[0]).split("%", 1)[0]
                 self.client_port = int(peer[1])
-        self._handler.connected(self)
         self._clock.schedule(self, self._timeouts.read)
+        self._handler.connected(self)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
@@ -305,11 +305,24 @@ class ClientConnection(ClientResponses):
 
     # -- the end ------------------------------------------------------------------------------------------------
 
-    def finish_soon(self) -> None:
-        """Drain: close at once when idle, else after the current response."""
+    def finish_soon(self, idle: float) -> None:
+        """Drain: the next response is the last. Without a request, close ``idle`` seconds after the one before: 0.0
+        is now, below that means the usual idle timeout."""
         self._close = True
         if self._state == HEAD and (self._stalled or not self._pending):
-            self._shut()
+            if idle == 0.0 or self._stalled:
+                self._shut()
+            elif idle > 0.0:
+                self._clock.schedule(self, idle)
+
+    def cut(self, error: EdgeError) -> bool:
+        """Break off; True when that cost an exchange."""
+        session = self._session
+        self._session = None
+        if session is not None:
+            session.cut(error, self._body_bytes)
+        self.abort()
+        return session is not None
 
     def _shut(self) -> None:
         self._state = LINGER

@@ -21,6 +21,9 @@ class Session:
     def client_gone(self, body_bytes: int) -> None:
         """The client left, or a tunnel ended; nothing can be sent to it any more."""
 
+    def cut(self, error: EdgeError, body_bytes: int) -> None:
+        """The router breaks the exchange off; nothing can be sent to the client any more."""
+
     def response_sent(self, body_bytes: int) -> None:
         """The whole response was handed to the socket; ``body_bytes`` of payload."""
 

@@ -23,6 +23,7 @@ from edgerouter.net.pool import Pool, Pools, TransportSettings
 from edgerouter.net.proxy_front import ProxyFront
 from edgerouter.net.session import Downstream, Handler, Session
 from edgerouter.proxy import forwarded
+from edgerouter.proxy.connections import Connections
 from edgerouter.proxy.entry_rules import EntryRules
 from edgerouter.proxy.failures import failure_response
 from edgerouter.proxy.flow import Flow
@@ -140,9 +141,7 @@ class Engine(Handler):
         self.pools = Pools(loop, clock, http1.Limits())
         self._entries: dict[str, EntryPoint] = {}
         self._listeners: dict[str, list[TcpListener]] = {}
-        self._connections: set[ClientConnection] = set()
-        self._draining = False
-        self._empty = asyncio.Event()
+        self.connections = Connections()
 
     # -- listening ----------------------------------------------------------------------------------------------
 
@@ -171,20 +170,7 @@ class Engine(Handler):
 
     def open_connections(self) -> int:
         """Client connections that are open now."""
-        return len(self._connections)
-
-    async def drain(self, seconds: float) -> bool:
-        """Close idle connections, let exchanges end; True if all were gone within ``seconds``."""
-        self._draining = True
-        for connection in list(self._connections):
-            connection.finish_soon()
-        if self._connections:
-            self._empty.clear()
-            try:
-                await asyncio.wait_for(self._empty.wait(), seconds)
-            except TimeoutError:
-                return False
-        return True
+        return self.connections.count()
 
     # -- the handler of connections -----------------------------------------------------------------------------
 
@@ -192,20 +178,16 @@ class Engine(Handler):
         """See ``Handler``."""
         self._recorder.opened(downstream.entrypoint_key)
         if isinstance(downstream, ClientConnection):
-            self._connections.add(downstream)
             entry = self._entries.get(downstream.entrypoint)
             if entry is not None:
                 downstream.trusted = entry.trusts(downstream.client_address)
-            if self._draining:
-                downstream.finish_soon()
+            self.connections.add(downstream)
 
     def disconnected(self, downstream: Downstream) -> None:
         """See ``Handler``."""
         self._recorder.closed(downstream.entrypoint_key)
         if isinstance(downstream, ClientConnection):
-            self._connections.discard(downstream)
-            if self._draining and not self._connections:
-                self._empty.set()
+            self.connections.discard(downstream)
 
     def open(self, downstream: Downstream, request: Request) -> Session:
         """See ``Handler``."""

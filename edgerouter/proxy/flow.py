@@ -16,6 +16,7 @@ from edgerouter.contracts.plugins import Middleware, Resend, Route, Service
 from edgerouter.errors import (
     Asleep,
     BadConfig,
+    ClientGone,
     EdgeError,
     NoRoute,
 )
@@ -394,13 +395,24 @@ class Flow(Attempts):
 
     def client_gone(self, body_bytes: int) -> None:
         """The client left, or a tunnel ended."""
-        exchange = self.exchange
-        response = exchange.response
+        response = self.exchange.response
         if response is None or response.status != 101 or not self._responding:
-            exchange.cause = "CLIENT_GONE"
-            exchange.detail = "the client closed the connection before the response was complete"
-            if not self._responding:
-                exchange.response = Response(499, Headers())
+            self._broke_off(ClientGone("the client closed the connection before the response was complete"))
+        self._give_up(body_bytes)
+
+    def cut(self, error: EdgeError, body_bytes: int) -> None:
+        """The router breaks the exchange off."""
+        self._broke_off(error)
+        self._give_up(body_bytes)
+
+    def _broke_off(self, error: EdgeError) -> None:
+        exchange = self.exchange
+        exchange.cause, exchange.detail = error.cause, error.message
+        if not self._responding:
+            exchange.response = Response(error.status, Headers())
+
+    def _give_up(self, body_bytes: int) -> None:
+        """Nobody can be answered any more."""
         upstream = self._upstream
         self._end(body_bytes)
         if upstream is not None:

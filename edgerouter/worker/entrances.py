@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterable
 
 from edgerouter.contracts.messages import ListenOn
 from edgerouter.net.listener import TcpListener
@@ -22,14 +23,14 @@ class Entrances:
         self._engine = engine
         self._entry_points = entry_points
         self._sockets = {fd: socket.socket(fileno=fd) for entry in entry_points for fd in entry.fds}
-        self._open: dict[int, list[TcpListener]] = {}
+        self._open: dict[int, list[tuple[str, TcpListener]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, slot: int) -> None:
         """Accept from the slot's sockets; nothing happens when that is so already."""
         if slot in self._open or not self._sockets:
             return
-        listeners: list[TcpListener] = []
+        listeners: list[tuple[str, TcpListener]] = []
         self._open[slot] = listeners
         task = self._loop.create_task(self._listen(slot, listeners))
         self._tasks.add(task)
@@ -37,25 +38,31 @@ class Entrances:
 
     def give_back(self, slot: int) -> None:
         """Accept from the slot's sockets no longer; what is queued there is for the slot's own worker."""
-        for listener in self._open.pop(slot, []):
+        for _, listener in self._open.pop(slot, []):
             listener.stop()
 
-    def stop(self) -> None:
-        """Accept no more and close every socket: the last process to do so closes the port."""
-        for slot in list(self._open):
-            self.give_back(slot)
-        self._engine.stop_accepting()
-        for sock in self._sockets.values():
-            sock.close()
-        self._sockets.clear()
+    def stop(self, names: Iterable[str]) -> None:
+        """Accept no more at these entry points and close their sockets: the last process to do so closes the port."""
+        leaving = set(names)
+        for listeners in self._open.values():
+            for name, listener in listeners:
+                if name in leaving:
+                    listener.stop()
+        for entry in self._entry_points:
+            for fd in entry.fds if entry.name in leaving else ():
+                sock = self._sockets.pop(fd, None)
+                if sock is not None:
+                    sock.close()
 
-    async def _listen(self, slot: int, listeners: list[TcpListener]) -> None:
+    async def _listen(self, slot: int, listeners: list[tuple[str, TcpListener]]) -> None:
         for entry in self._entry_points:
             sock = self._sockets.get(entry.fds[slot])
-            if sock is None or self._open.get(slot) is not listeners:
+            if self._open.get(slot) is not listeners:
                 return
+            if sock is None:
+                continue
             listener = await self._engine.listen(entry.name, entry.key, entry.settings, sock)
-            if self._open.get(slot) is listeners:
-                listeners.append(listener)
+            if self._open.get(slot) is listeners and entry.fds[slot] in self._sockets:
+                listeners.append((entry.name, listener))
             else:
                 listener.stop()

@@ -21,6 +21,7 @@ from typing import Any, Final
 from edgerouter.contracts import messages
 from edgerouter.contracts.messages import ToWorker
 from edgerouter.worker.channel import Channel, read_first
+from edgerouter.worker.departure import Departure
 from edgerouter.worker.loops import loop_factory
 from edgerouter.worker.plans import Plans
 from edgerouter.worker.report import report_to_stderr
@@ -37,10 +38,11 @@ class Worker:
         self._start = start
         self._serving = Serving(loop, start)
         self._plans = Plans(loop, self._serving, self._applied)
-        self._ending: asyncio.Task[None] | None = None
         self._has_plan = False
         self._drained = False
         self._alone = False
+        self._points = tuple(entry.name for entry in start.entry_points)
+        self._departure = Departure(loop, self._serving.engine.connections, self._points, self._departed)
         self._channel = Channel(ToWorker, self._on_message, self._on_control_gone)
         self.finished: asyncio.Future[int] = loop.create_future()
         self._loop = loop
@@ -50,7 +52,7 @@ class Worker:
             messages.ReturnSockets: lambda message: self._serving.entrances.give_back(message.slot),
             messages.Terminating: lambda message: self._plans.terminating(),
             messages.StopAccepting: self._stop_accepting,
-            messages.Drain: lambda message: self._end(message.timeout),
+            messages.Drain: self._drain,
             messages.ReopenLogs: lambda message: self._serving.reopen_logs(),
         }
 
@@ -74,37 +76,37 @@ class Worker:
     def _applied(self, applied: messages.Applied) -> None:
         """The first plan is there: now, and not before, there is something to answer with."""
         self._has_plan = self._has_plan or not applied.error
-        if self._ending is None and self._has_plan:
+        if self._has_plan and not self._departure.begun:
             self._serving.entrances.take(self._start.slot)
         self._channel.send(applied)
 
     def _stop_accepting(self, message: messages.StopAccepting) -> None:
-        self._serving.entrances.stop()
-        self._channel.send(messages.Stopped())
+        self._serving.entrances.stop(message.entry_points or self._points)
+        self._channel.send(messages.Stopped(entry_points=message.entry_points))
 
     def _on_control_gone(self, why: str) -> None:
         """Without a control process nothing renews the plan, and nobody would start what comes after: drain and end."""
         self._alone = True
-        if self._ending is not None:
+        if self._drained:
             self._finish()
             return
         log.error("the control process is gone%s: this worker finishes its requests and ends", f" ({why})" * bool(why))
-        self._serving.entrances.stop()
-        self._end(self._serving.grace)
+        for entry in self._start.entry_points:
+            grace = float(entry.settings.transport.life_cycle.grace_time_out)
+            self._drain(messages.Drain(timeout=grace, entry_points=(entry.name,)))
+        if not self._points:
+            self._departure.leave((), 0.0, 0.0)
 
     def _finish(self) -> None:
         """The last message is out and nothing is left to do."""
         if self._drained and self._alone and not self.finished.done():
             self.finished.set_result(0)
 
-    def _end(self, timeout: float) -> None:
-        if self._ending is None:
-            self._ending = self._loop.create_task(self._drain(timeout))
+    def _drain(self, message: messages.Drain) -> None:
+        self._serving.entrances.stop(message.entry_points or self._points)
+        self._departure.leave(message.entry_points, message.timeout, message.idle)
 
-    async def _drain(self, seconds: float) -> None:
-        self._serving.entrances.stop()
-        await self._serving.engine.drain(seconds)
-        cut = self._serving.engine.in_flight
+    def _departed(self, cut: int) -> None:
         self._channel.send(messages.Drained(cut=cut))
         self._drained = True
         self._channel.close()

@@ -19,7 +19,7 @@ LOG_TICK: Final = 0.2  # seconds that a line of the access log waits for others 
 
 
 class Serving:
-    """Everything between the sockets and the plan. ``grace`` is the longest graceTimeOut of all entry points."""
+    """Everything between the sockets and the plan."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, start: messages.Start) -> None:
         self.start_message = start
@@ -29,7 +29,6 @@ class Serving:
         self.recorder = Recorder(self.memory, self.access_log)
         self.engine = Engine(loop, self.recorder, self.clock)
         self.entrances = Entrances(loop, self.engine, start.entry_points)
-        self.grace = max((e.settings.transport.life_cycle.grace_time_out for e in start.entry_points), default=0.0)
         self._heartbeat = Heartbeat(loop, start.heartbeat, self._beat)
         self._log_tick = Heartbeat(loop, LOG_TICK, self.recorder.tick)
         self._send: Callable[[messages.Message], None] = lambda message: None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -95,6 +96,52 @@ async def test_sigterm_keeps_accepting_for_the_grace_time_and_ping_says_so(tmp_p
             reply = await fetch(ping, "/ping")
         assert reply.status == 410
         assert (await fetch(other, "/x")).status == 200
+        await asyncio.to_thread(router.wait_exit, 0)
+
+
+async def test_each_entry_point_has_a_grace_period_of_its_own(tmp_path: Path) -> None:
+    short = {"address": "127.0.0.1:0", "transport": {"lifeCycle": {"graceTimeOut": "1s"}}}
+    log = {"accessLog": {"filePath": str(tmp_path / "access.log"), "format": "json"}}
+    async with (
+        EchoServer() as echo,
+        Router(tmp_path, routes(echo.url), {"entryPoints": {"hasty": short}, **log}, workers=2) as router,
+    ):
+        cut = asyncio.ensure_future(fetch(router.port("hasty"), "/cut?delay=4"))
+        kept = asyncio.ensure_future(fetch(router.port("web"), "/kept?delay=4"))
+        await until(lambda: echo.requests == 2, "the requests to reach their server")
+        router.process.send_signal(signal.SIGTERM)
+        with pytest.raises((OSError, EOFError)):
+            await cut
+        assert (await kept).status == 200
+        await asyncio.to_thread(router.wait_exit, 0)
+        assert router.find_log("1 requests were not over in time") is not None
+    lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    causes = {line["RequestPath"]: line.get("Cause", "") for line in lines}
+    assert causes == {"/cut?delay=4": "SHUTTING_DOWN", "/kept?delay=4": ""}
+
+
+async def test_clients_that_keep_their_connections_lose_nothing_at_the_end(tmp_path: Path) -> None:
+    async with EchoServer() as echo, Router(tmp_path, routes(echo.url), workers=2) as router:
+        told = asyncio.Event()
+
+        async def client() -> None:
+            """Asks again and again, until an answer says that it was the last."""
+            streams = await asyncio.open_connection("127.0.0.1", router.port())
+            for number in range(10_000):
+                reply = await exchange(*streams, f"/{number}", method="POST", body=b"x")
+                assert reply.status == 200
+                if reply.headers.get("connection") == "close":
+                    break
+                if number == 20:
+                    told.set()
+                await asyncio.sleep(0.01)
+            assert reply.headers.get("connection") == "close"
+            streams[1].close()
+
+        clients = [asyncio.ensure_future(client()) for _ in range(40)]
+        await told.wait()
+        router.process.send_signal(signal.SIGTERM)
+        await asyncio.gather(*clients)
         await asyncio.to_thread(router.wait_exit, 0)
 
 

@@ -58,7 +58,7 @@ async def test_a_closed_pool_never_dials_without_tls() -> None:
 
 def buffered(rig: Rig) -> int:
     """Bytes that wait in the router for its clients."""
-    connections = [c for c in rig.engine._connections if isinstance(c, ClientConnection)]
+    connections = [c for c in rig.engine.connections.all() if isinstance(c, ClientConnection)]
     return sum(c._transport.get_write_buffer_size() for c in connections if c._transport is not None)
 
 
