@@ -413,7 +413,7 @@ class Flow(Attempts):
 
     def _give_up(self, body_bytes: int) -> None:
         """Nobody can be answered any more."""
-        upstream = self._upstream
+        response, upstream = self.exchange.response, self._upstream
         self._end(body_bytes)
         if upstream is not None:
             upstream.cancel(self)
