@@ -40,13 +40,13 @@ def _internal(router: Router) -> str:
     return next((name for name in (router.service, *router.middlewares) if name.endswith(_INTERNAL)), "")
 
 
-def _fenced_routers(http: HttpConfiguration, title: str, problems: list[Problem]) -> dict[str, Router]:
+def _fenced_routers(http: HttpConfiguration, title: str, provider: str, problems: list[Problem]) -> dict[str, Router]:
     kept = {}
     for name, router in http.routers.items():
         inner = _internal(router)
         if inner:
             message = f"{title}: labels may not use {inner}; the router is left out"
-            hint = "set providers.docker.allowInternal=true if everybody who writes labels may do this"
+            hint = f"set providers.{provider}.allowInternal=true if everybody who writes labels may do this"
             problems.append(Problem(f"http.routers.{name}", message, hint))
         else:
             kept[name] = router
@@ -61,17 +61,18 @@ def limit(
     title: str,
     allow_internal: bool,
     files_root: str,
+    provider: str = "docker",
 ) -> tuple[DynamicConfiguration, list[Problem]]:
     """Return what of the labels' configuration is allowed, and a Problem for the rest."""
     problems: list[Problem] = []
     http = configuration.http
-    routers = dict(http.routers) if allow_internal else _fenced_routers(http, title, problems)
+    routers = dict(http.routers) if allow_internal else _fenced_routers(http, title, provider, problems)
     middlewares = dict(http.middlewares)
     tls = configuration.tls
     for key, parts, value in _file_labels(labels, prefixes):
         if not _outside(value, files_root):
             continue
-        hint = "write the content itself, or set providers.docker.filesRoot to the folder that labels may name files of"
+        hint = f"write the content itself, or set providers.{provider}.filesRoot to the folder that labels may name"
         problems.append(Problem(key, f"{title}: labels may not name files of the router's machine", hint))
         section = [part.lower() for part in parts[1:3]]
         if section == ["http", "middlewares"]:

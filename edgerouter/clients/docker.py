@@ -104,6 +104,22 @@ class DockerClient:
         """Return all networks as the daemon lists them."""
         return [dict(network) for network in await self._docker.networks.list()]
 
+    async def info(self) -> dict[str, Any]:
+        """Return what the daemon says of itself."""
+        return dict(await self._docker.system.info())
+
+    async def services(self) -> list[dict[str, Any]]:
+        """Return all services of the Swarm, as a manager lists them."""
+        return [dict(service) for service in await self._docker.services.list()]
+
+    async def tasks(self, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
+        """Return the tasks of the Swarm that the API's filters let through."""
+        return [dict(task) for task in await self._docker.tasks.list(filters=filters)]
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """Return all nodes of the Swarm."""
+        return [dict(node) for node in await self._docker.nodes.list()]
+
     async def events(self, filters: str) -> AsyncIterator[dict[str, Any]]:
         """Yield events until the stream ends; ``filters`` is the API's JSON. Raises what the stream failed with."""
         since = int(time.time()) - LOOK_BACK_SECONDS

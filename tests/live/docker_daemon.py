@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from live import docker_images
 
-from edgerouter.contracts.snapshot import ProviderContext, Snapshot, Workload
+from edgerouter.contracts.snapshot import Provider, ProviderContext, Snapshot, Workload
+from edgerouter.providers._daemon_options import DaemonOptions
 from edgerouter.providers.docker import DockerOptions, DockerProvider
 from edgerouter.registry import load
 
@@ -119,10 +120,10 @@ def boxes() -> Iterator[Boxes]:
 class Watcher:
     """The provider, followed: every snapshot with the time when it came."""
 
-    def __init__(self, options: DockerOptions) -> None:
+    def __init__(self, options: DaemonOptions, cls: type[Provider] = DockerProvider, name: str = "docker") -> None:
         rooms = ("services", "middlewares")
         kinds = {room: {name: plugin.options for name, plugin in load(room).items()} for room in rooms}
-        self.provider = DockerProvider(options, ProviderContext(name="docker", kinds=kinds))
+        self.provider = cls(options, ProviderContext(name=name, kinds=kinds))
         self.snapshots: list[tuple[float, Snapshot]] = []
         self.failure: BaseException | None = None
         self._news = asyncio.Event()
@@ -166,6 +167,13 @@ class Watcher:
 async def watching(boxes: Boxes, **options: Any) -> AsyncIterator[Watcher]:
     """Follow the provider over this test's containers."""
     watcher = Watcher(DockerOptions(**{"constraints": boxes.constraint, **options}))
+    async with following(watcher):
+        yield watcher
+
+
+@asynccontextmanager
+async def following(watcher: Watcher) -> AsyncIterator[Watcher]:
+    """Follow a provider."""
     task = asyncio.create_task(watcher.follow())
     try:
         yield watcher

@@ -9,7 +9,8 @@ import pytest
 from edgerouter.contracts.snapshot import ProviderContext, Snapshot, Workload
 from edgerouter.providers._docker_decide import decide, item_name
 from edgerouter.providers._docker_facts import Attachment, Binding, Container, Place
-from edgerouter.providers.docker import DockerOptions, settings_of
+from edgerouter.providers._label_options import settings_of
+from edgerouter.providers.docker import DockerOptions
 from edgerouter.registry import load
 
 MACVLAN = Attachment(name="mv", id="n-mv", ip="192.0.2.9", driver="macvlan")
