@@ -47,12 +47,12 @@ _EVENTS: Final = json.dumps(
 _ENDS: Final = frozenset({"die", "stop", "destroy", "health_status: unhealthy"})
 
 
-class NotAManager(ConnectionError):
+class UnfitDaemon(ConnectionError):
     """The daemon is no Swarm manager; says what it is and what to do."""
 
 
 def check_manager(info: dict[str, Any], endpoint: str) -> None:
-    """Raise NotAManager unless the daemon of this ``GET /info`` can tell of services."""
+    """Raise UnfitDaemon unless the daemon of this ``GET /info`` can tell of services."""
     swarm = info.get("Swarm") or {}
     if swarm.get("ControlAvailable"):
         return
@@ -66,7 +66,7 @@ def check_manager(info: dict[str, Any], endpoint: str) -> None:
     else:
         what = f"is in a Swarm that is {state}: {swarm.get('Error') or 'no leader'}"
         fix = "docker swarm unlock" if state == "locked" else "docker info tells more"
-    raise NotAManager(f"the Docker daemon at {endpoint} {what}; {fix}")
+    raise UnfitDaemon(f"the Docker daemon at {endpoint} {what}; {fix}")
 
 
 class SwarmWatch(Follow):
@@ -105,7 +105,7 @@ class SwarmWatch(Follow):
         return True
 
     async def renew(self) -> None:
-        """See ``Follow``. Raises NotAManager."""
+        """See ``Follow``. Raises UnfitDaemon."""
         client = self.client
         if not self._checked:
             check_manager(await client.info(), self.endpoint)

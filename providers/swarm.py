@@ -27,7 +27,7 @@ from edgerouter.config.types import Duration
 from edgerouter.contracts.snapshot import Provider, ProviderContext, Snapshot
 from edgerouter.providers._daemon_options import DaemonOptions, connect
 from edgerouter.providers._label_options import settings_of
-from edgerouter.providers._swarm_watch import NotAManager, SwarmWatch
+from edgerouter.providers._swarm_watch import SwarmWatch, UnfitDaemon
 from edgerouter.registry import provider
 
 
@@ -60,7 +60,7 @@ class SwarmProvider(Provider):
         try:
             async for snapshot in watch.run(follow=options.watch):
                 yield snapshot
-        except NotAManager:
+        except UnfitDaemon:
             raise
         except TRANSPORT_ERRORS as error:
             raise ConnectionError(

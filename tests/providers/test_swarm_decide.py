@@ -21,7 +21,7 @@ from edgerouter.providers._swarm_facts import (
     read_service,
     read_task,
 )
-from edgerouter.providers._swarm_watch import NotAManager, check_manager
+from edgerouter.providers._swarm_watch import UnfitDaemon, check_manager
 from edgerouter.providers.swarm import SwarmOptions
 from edgerouter.registry import load
 
@@ -335,6 +335,6 @@ def test_reading_answers() -> None:
     ],
 )
 def test_who_is_no_manager(swarm: dict[str, Any], words: str) -> None:
-    with pytest.raises(NotAManager, match=words):
+    with pytest.raises(UnfitDaemon, match=words):
         check_manager({"Swarm": swarm}, "unix:///x.sock")
     check_manager({"Swarm": {"ControlAvailable": True, "LocalNodeState": "active"}}, "unix:///x.sock")
