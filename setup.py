@@ -28,10 +28,15 @@ COMPILED = [
     "edgerouter/rules/*.py",
     "edgerouter/rules/matchers/*.py",
     "edgerouter/routing/*.py",
+    "edgerouter/services/_children.py",
+    "edgerouter/services/_hashing.py",
     "edgerouter/services/_rotation.py",
+    "edgerouter/services/_sticky.py",
+    "edgerouter/services/_tracking.py",
+    "edgerouter/services/highest_random_weight.py",
     "edgerouter/services/load_balancer.py",
     "edgerouter/services/weighted.py",
-    "edgerouter/services/balancers/wrr.py",
+    "edgerouter/services/balancers/*.py",
 ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypy_extensions import mypyc_attr
 
+from edgerouter.errors import EdgeError
 from edgerouter.http.body import BodyFilter
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
@@ -104,7 +105,15 @@ class Server:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Balancer:
-    """Picks one of the servers that are up."""
+    """Picks one of the servers that are up.
+
+    ``timed`` True: it is told how long servers take (``responded``) and which fail (``failed``). ``fixed`` True: it
+    gives the same exchange the same server each time, so that one which failed must be left out of the list. Set in
+    ``__init__``.
+    """
+
+    timed: bool = False
+    fixed: bool = False
 
     def pick(self, servers: list[Server], exchange: Exchange) -> Server | None:
         """``servers`` is never changed in place; None when nothing can be picked. Synchronous."""
@@ -112,6 +121,12 @@ class Balancer:
 
     def start(self, phase: float) -> None:
         """Where in its cycle (0 <= phase < 1) to begin; each worker begins elsewhere. Called before the first pick."""
+
+    def responded(self, server: Server, seconds: float) -> None:
+        """The head of a response came, that long after the server was picked."""
+
+    def failed(self, server: Server) -> None:
+        """The server gave no response."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -134,13 +149,16 @@ class Service:
         """Pick a server and set ``exchange.service`` to the leaf's name; None when none is available (503)."""
         return None
 
-    def leaf(self, exchange: Exchange) -> Service:
-        """Pick the load balancer that will choose the server; a leaf returns itself."""
+    def below(self, exchange: Exchange) -> Service:
+        """The next node on the way to a server: a child, or itself when there is none to be picked or had."""
         return self
 
     def available(self) -> bool:
         """True while some server below can be chosen."""
         return False
+
+    def failed(self, server: Server, error: EdgeError) -> None:
+        """A server that it chose gave no response head; another may be chosen next."""
 
     def refresh(self) -> None:
         """Look at the servers' health again; whoever changes ``Server.up`` or ``Server.fenced`` calls this after."""

@@ -16,7 +16,8 @@ class Exchange:
     """``cause`` is "" while all is well, else the word of ``errors`` that names the failure; ``detail`` a sentence.
 
     ``client_address`` is the peer's IP address (after any PROXY header), never X-Forwarded-For. ``slots`` holds one
-    value a middleware, at the index it was given at build. ``started`` is the loop's clock in seconds.
+    value a middleware, at the index it was given at build, ``choices`` one a service, by its name. ``started`` is the
+    loop's clock in seconds.
     """
 
     def __init__(self, request: Request) -> None:
@@ -37,6 +38,7 @@ class Exchange:
         self.started = 0.0
         self.forwarded_for = True  # append the peer to X-Forwarded-For
         self.slots: list[object] | None = None
+        self.choices: dict[str, object] | None = None
 
     def fetch(self, service: str, request: Request) -> Awaitable[Response]:
         """Send a request of a middleware's own to a service (``name@provider``); its body can be read to the end."""
@@ -56,3 +58,16 @@ class Exchange:
         while len(slots) <= index:
             slots.append(None)
         slots[index] = value
+
+    def choice(self, service: str) -> object:
+        """Return what ``chose`` stored for the service, None at first."""
+        choices = self.choices
+        return None if choices is None else choices.get(service)
+
+    def chose(self, service: str, choice: object) -> None:
+        """Store what a service has to remember of this exchange."""
+        choices = self.choices
+        if choices is None:
+            self.choices = {service: choice}
+        else:
+            choices[service] = choice

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from edgerouter.contracts.plugins import Server, Service
-from edgerouter.errors import ALWAYS, REUSED_ONLY, EdgeError, NoServer
+from edgerouter.errors import ALWAYS, REUSED_ONLY, UPSTREAM, EdgeError, NoServer
 from edgerouter.http.body import Body
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
@@ -130,6 +130,9 @@ class Attempts(Session):
 
     def upstream_failed(self, error: EdgeError, upstream: Upstream | None) -> None:
         """No response will come."""
+        leaf, server = self._leaf, self._server
+        if leaf is not None and server is not None and error.side == UPSTREAM:
+            leaf.failed(server, error)
         self._leave_server()
         if self._over or self._responding:
             return

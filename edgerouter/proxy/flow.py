@@ -206,7 +206,7 @@ class Flow(Attempts):
             if node.refused:
                 self._fail(BadConfig(node.refused))
                 return
-            child = node.leaf(self.exchange)
+            child = node.below(self.exchange)
             if child is node:
                 self._leaf = node
             self._node = child

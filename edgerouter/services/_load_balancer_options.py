@@ -6,7 +6,7 @@ from typing import Any
 
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Duration
-from edgerouter.services._options import Sticky
+from edgerouter.services._options import Sticky, cookie_warnings
 
 
 class ServerOptions(Model, frozen=True):
@@ -18,12 +18,14 @@ class ServerOptions(Model, frozen=True):
     weight: int = 1
     # put the path of url before the request's path
     preserve_path: bool = False
+    # it is about to end: only clients that are tied to it by a cookie still get it
+    fenced: bool = False
 
 
 class ResponseForwarding(Model, frozen=True):
     """How responses are passed on."""
 
-    # seconds between flushes of a response that comes slowly; negative: at once
+    # accepted for compatibility: nothing is ever held back, what a server sends goes on at once
     flush_interval: Duration = Duration(0.1)
 
 
@@ -70,7 +72,7 @@ class Options(Model, frozen=True):
 
     # the servers
     servers: tuple[ServerOptions, ...] = ()
-    # name of the balancer
+    # how servers are picked: wrr, p2c, hrw or leasttime
     strategy: str = "wrr"
     # send the client's Host to the server, not the server's own
     pass_host_header: bool = True
@@ -85,17 +87,11 @@ class Options(Model, frozen=True):
     # passive health checks
     passive_health_check: PassiveHealthCheck | None = None
 
-    def _flushes(self) -> bool | None:
-        """True when an interval was asked for: nothing is ever held back, as if it was negative."""
-        interval = self.response_forwarding.flush_interval
-        return True if interval > 0 and interval != ResponseForwarding().flush_interval else None
-
     def not_there_yet(self) -> tuple[str, ...]:
         """Return the options that are set, understood and have no effect in this version; build warns of each."""
-        given: dict[str, Any] = {
-            "responseForwarding.flushInterval": self._flushes(),
-            "healthCheck": self.health_check,
-            "passiveHealthCheck": self.passive_health_check,
-            "sticky": self.sticky,
-        }
+        given: dict[str, Any] = {"healthCheck": self.health_check, "passiveHealthCheck": self.passive_health_check}
         return tuple(name for name, value in given.items() if value is not None)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return sentences on what works, but hardly as meant."""
+        return cookie_warnings(self.sticky)

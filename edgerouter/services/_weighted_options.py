@@ -3,20 +3,7 @@
 from __future__ import annotations
 
 from edgerouter.config.dynamic import Model
-from edgerouter.services._options import Sticky
-
-
-class Child(Model, frozen=True):
-    """One of the services."""
-
-    # name of the service, of the same provider unless it says @provider
-    name: str
-    # share of the requests; 0: none
-    weight: int = 1
-
-
-class HealthCheck(Model, frozen=True):
-    """Accepted for compatibility: whether children can answer is always looked at."""
+from edgerouter.services._options import Child, PropagatedHealth, Sticky, cookie_warnings
 
 
 class Options(Model, frozen=True):
@@ -27,12 +14,8 @@ class Options(Model, frozen=True):
     # keep a client on the service that it got first
     sticky: Sticky | None = None
     # accepted for compatibility, always on
-    health_check: HealthCheck | None = None
+    health_check: PropagatedHealth | None = None
 
-    def not_there_yet(self) -> tuple[str, ...]:
-        """Return the options that are set, understood and have no effect in this version; build warns of each."""
-        return () if self.sticky is None else ("sticky",)
-
-    def service_names(self) -> tuple[str, ...]:
-        """Return the services that this one needs, as written."""
-        return tuple(child.name for child in self.services)
+    def warnings(self) -> tuple[str, ...]:
+        """Return sentences on what works, but hardly as meant."""
+        return cookie_warnings(self.sticky)

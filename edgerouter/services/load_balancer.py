@@ -1,11 +1,18 @@
 """loadBalancer: spreads requests over servers. Compiled; the options are in ``_load_balancer_options``.
 
-A server's ``weight`` is its share; one that is down, fenced or of weight 0 gets nothing.
+A server's ``weight`` is its share; one that is down or of weight 0 gets nothing. With ``sticky.cookie`` a client stays
+on the server that it got first, by whatever strategy, for as long as that server is up; one that is ``fenced`` (about
+to end) gets nobody else. ``sticky.cookie.key`` signs the cookie.
 
     http:
       services:
         shop:
           loadBalancer:
+            strategy: p2c
+            sticky:
+              cookie:
+                secure: true
+                httpOnly: true
             servers:
               - url: http://10.0.0.1:8080
                 weight: 99
@@ -13,15 +20,21 @@ A server's ``weight`` is its share; one that is down, fenced or of weight 0 gets
 
     labels:  edgerouter.http.services.shop.loadbalancer.server.port=8080
              edgerouter.http.services.shop.loadbalancer.passhostheader=true
+             edgerouter.http.services.shop.loadbalancer.sticky.cookie.name=shop
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edgerouter.contracts.plugins import Balancer, PluginContext, Server, Service
+from edgerouter.errors import EdgeError
 from edgerouter.http.exchange import Exchange
 from edgerouter.registry import load, service
 from edgerouter.services._load_balancer_options import Options, ServerOptions
 from edgerouter.services._rotation import worker_phase
+from edgerouter.services._sticky import Stickiness
+from edgerouter.services._tracking import Choice, Tracking, Watcher
 
 __all__ = ["LoadBalancer", "Options", "ServerOptions"]
 
@@ -42,12 +55,22 @@ class LoadBalancer(Service):
     def __init__(self, options: Options, context: PluginContext, servers: list[Server]) -> None:
         super().__init__(context.name)
         self.pass_host_header = bool(options.pass_host_header)
-        self.flush_interval = float(options.response_forwarding.flush_interval)
         self.strategy = str(options.strategy)
         self.servers = servers
+        self._now: Callable[[], float] = context.now
         self._balancer = make_balancer(self.strategy)
         self._balancer.start(worker_phase(context.shared))
         self._live: list[Server] = []
+        self._sticky: Stickiness | None = None
+        if options.sticky is not None and options.sticky.cookie is not None:
+            self._sticky = Stickiness(options.sticky.cookie, context.name)
+            self._sticky.assign([[server.url, server.url.rstrip("/")] for server in servers])
+        self._watcher: Watcher | None = None
+        self._tracking: Tracking | None = None
+        if self._sticky is not None or self._watcher is not None or self._balancer.timed or self._balancer.fixed:
+            told = self._balancer if self._balancer.timed else None
+            self._tracking = Tracking(context.name, context.now, told, self._watcher)
+            self.steps = [self._tracking]
         self.refresh()
 
     def refresh(self) -> None:
@@ -60,10 +83,14 @@ class LoadBalancer(Service):
         """See ``Service.inherit``: keep the balancer, unless the strategy is another."""
         if isinstance(previous, LoadBalancer) and previous.strategy == self.strategy:
             self._balancer = previous._balancer
+            if self._tracking is not None and self._tracking.balancer is not None:
+                self._tracking.balancer = self._balancer
 
     def choose(self, exchange: Exchange) -> Server | None:
         """See ``Service.choose``."""
         exchange.service = self.name
+        if self._tracking is not None:
+            return self._choose_tracked(exchange)
         server = self._balancer.pick(self._live, exchange)
         if server is not None and not server.up:
             self.refresh()
@@ -73,6 +100,54 @@ class LoadBalancer(Service):
     def available(self) -> bool:
         """See ``Service.available``."""
         return len(self._live) > 0
+
+    def failed(self, server: Server, error: EdgeError) -> None:
+        """See ``Service.failed``."""
+        if self._tracking is not None:
+            self._balancer.failed(server)
+            if self._watcher is not None:
+                self._watcher.failed(server)
+
+    def _choose_tracked(self, exchange: Exchange) -> Server | None:
+        known = exchange.choice(self.name)
+        if isinstance(known, Choice):
+            choice = known
+            server = self._pick_another(exchange, choice)
+        else:
+            choice = Choice()
+            exchange.chose(self.name, choice)
+            server = self._tied(exchange) or self._pick(self._live, exchange)
+        choice.server = server
+        choice.started = self._now() if self._balancer.timed else 0.0
+        choice.cookie = ""
+        if server is not None:
+            choice.before.append(server)
+            if self._sticky is not None:
+                choice.cookie = self._sticky.line(exchange, self.servers.index(server))
+        return server
+
+    def _tied(self, exchange: Exchange) -> Server | None:
+        """The server that the client's cookie names, while it is up."""
+        sticky = self._sticky
+        index = -1 if sticky is None else sticky.member(exchange)
+        if index < 0:
+            return None
+        server = self.servers[index]
+        return server if server.up and server.weight > 0 else None
+
+    def _pick_another(self, exchange: Exchange, choice: Choice) -> Server | None:
+        """The exchange is back: what was chosen for it before has failed, so no cookie counts any more."""
+        if not self._balancer.fixed:
+            return self._pick(self._live, exchange)
+        others = [server for server in self._live if server not in choice.before]
+        return self._pick(others or self._live, exchange)
+
+    def _pick(self, servers: list[Server], exchange: Exchange) -> Server | None:
+        server = self._balancer.pick(servers, exchange)
+        if server is not None and not server.up:
+            self.refresh()
+            server = self._balancer.pick(self._live, exchange)
+        return server
 
 
 # A call, not a decorator: mypyc compiles decorated classes to ordinary ones.

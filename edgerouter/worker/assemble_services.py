@@ -123,7 +123,7 @@ class Services:
         ]
         service: Service = plugin.cls(options, self._context(entry.name), servers)
         if entry.middlewares and not entry.refused:
-            service.steps = self._steps(entry.name, entry.middlewares)
+            service.steps = self._steps(entry.name, entry.middlewares) + (service.steps or [])
         return service
 
     def _server(self, key: ServerKey, entry: ServerEntry, anew: bool) -> Server:
