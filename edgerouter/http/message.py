@@ -58,7 +58,8 @@ class Response:
     """One response. ``body`` None means: no body was or may be sent (HEAD, 1xx, 204, 304), or it is empty.
 
     ``content_length`` is the Content-Length as received, -1 where none; for HEAD and 304 it describes a body that
-    is not there. ``upgrade`` is the protocol switched to by a 101.
+    is not there. ``upgrade`` is the protocol switched to by a 101. ``cause`` names the failure where the router itself
+    made this response of one.
     """
 
     def __init__(self, status: int, headers: Headers, body: Body | None = None, reason: bytes = b"") -> None:
@@ -69,6 +70,7 @@ class Response:
         self.content_length = -1 if body is None else body.length
         self.version = HTTP_1_1
         self.upgrade = ""
+        self.cause = ""
 
     @staticmethod
     def text(status: int, text: str, content_type: str = "text/plain; charset=utf-8") -> Response:

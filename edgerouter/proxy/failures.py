@@ -38,8 +38,11 @@ def failure_response(error: EdgeError, request: Request | None) -> Response:
     """Build the response for ``error``; ``request`` None when there was no readable request."""
     if request is not None and _wants_json(request.headers):
         text = f'{{"status":{error.status},"cause":"{error.cause}"}}\n'
-        return Response.text(error.status, text, "application/json")
-    return Response.text(error.status, _TEXTS.get(error.status, "Error"))
+        response = Response.text(error.status, text, "application/json")
+    else:
+        response = Response.text(error.status, _TEXTS.get(error.status, "Error"))
+    response.cause = error.cause
+    return response
 
 
 def _wants_json(headers: Headers) -> bool:
