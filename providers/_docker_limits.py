@@ -7,16 +7,18 @@ loosen this. A router that breaks a rule is left out; a middleware stays, refuse
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 from typing import Final
 
 import msgspec
 
+from edgerouter.clients.references import is_outside
 from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, Middleware, Router
 from edgerouter.config.types import Problem
 
 # The last part of a label's path, in lower case, where its value may be the name of a file.
-FILE_OPTIONS: Final = frozenset({"usersfile", "ca", "cert", "key", "certfile", "keyfile", "pagefile", "folder"})
+FILE_OPTIONS: Final = frozenset(
+    ("usersfile", "keysfile", "jwksfile", "ca", "cert", "key", "certfile", "keyfile", "pagefile", "folder")
+)
 _INTERNAL: Final = "@internal"
 
 
@@ -24,8 +26,7 @@ def _outside(value: str, root: str) -> bool:
     """True when ``value`` names a file that is not below ``root``. A certificate's text is no name."""
     if "-----BEGIN" in value or not value:
         return False
-    path = PurePosixPath(value)
-    return not root or ".." in path.parts or not path.is_absolute() or not path.is_relative_to(root)
+    return is_outside(value, root)
 
 
 def _file_labels(labels: Mapping[str, str], prefixes: Iterable[str]) -> Iterable[tuple[str, list[str], str]]:

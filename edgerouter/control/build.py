@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from edgerouter.clients.references import Limits
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.config.types import Problem
 from edgerouter.contracts.plan import Entry, Plan, ServiceEntry, TransportEntry, entry_key
@@ -70,15 +71,16 @@ class Builder:
         whole = self._aggregator.aggregate(inputs.snapshots)
         found = _problems_by_provider(inputs)
         service_names = Names("service", whole.services, found)
+        limits = Limits(inputs.guard, inputs.roots)
         middlewares = Middlewares(
-            self._steps.all(whole.middlewares, make_step),
+            self._steps.all(whole.middlewares, lambda name, middleware: make_step(name, middleware, limits)),
             whole.services,
             Names("middleware", whole.middlewares, found),
             service_names,
             inputs.guard,
         )
         services = Services(
-            self._nodes.all(whole.services, make_node),
+            self._nodes.all(whole.services, lambda name, service: make_node(name, service, limits)),
             whole.transports,
             middlewares,
             service_names,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from edgerouter.clients.references import Limits
 from edgerouter.config import effect
 from edgerouter.config.dynamic import Middleware
 from edgerouter.contracts.plan import MiddlewareEntry
@@ -15,6 +16,7 @@ from edgerouter.control.build_trial import try_middleware
 from edgerouter.control.build_types import Fault, Step, refusal
 
 CHAIN = "chain"
+NO_LIMITS = Limits()
 
 
 def plain_options(options: Any, name: str) -> dict[str, Any]:
@@ -26,23 +28,26 @@ def plain_options(options: Any, name: str) -> dict[str, Any]:
     return plain
 
 
-def make_step(name: str, middleware: Middleware) -> Step:
+def make_step(name: str, middleware: Middleware, limits: Limits = NO_LIMITS) -> Step:
     """One middleware by itself, before its references are looked at."""
     try:
-        return _make_step(name, middleware)
+        return _make_step(name, middleware, limits)
     except Exception as error:  # options are a plugin's, and a plugin may be anybody's: only its users are refused
         fault = Fault("", f"its options cannot be understood: {type(error).__name__}: {error}")
         return Step(name, middleware.kind, {}, None, (fault,))
 
 
-def _make_step(name: str, middleware: Middleware) -> Step:
+def _make_step(name: str, middleware: Middleware, limits: Limits) -> Step:
     if middleware.refused:
         return Step(name, middleware.kind, {}, None, (Fault("", middleware.refused, told=True),))
     plain = plain_options(middleware.options, name)
     chain = names_at(plain, MIDDLEWARE_PATHS) if middleware.kind == CHAIN else None
     faults = not_there_yet(middleware.kind, middleware.options)
-    wrong = "" if chain is not None else try_middleware(name, middleware.kind, plain)
-    if wrong:
+    barred = limits.barred(provider_of(name), plain)
+    wrong = "" if chain is not None or barred is not None else try_middleware(name, middleware.kind, plain)
+    if barred is not None:
+        faults = (Fault(middleware.kind, *barred), *faults)
+    elif wrong:
         faults = (Fault(middleware.kind, wrong), *faults)
     return Step(name, middleware.kind, plain, hidden(middleware.options), faults, chain)
 

@@ -30,7 +30,9 @@ class Names:
             return f"{self.word} {name!r} is broken: {broken.message}", broken.hint
         elsewhere = self._elsewhere(bare)
         if elsewhere:
-            return f"{self.word} {name!r} does not exist", f"write {' or '.join(elsewhere)}"
+            found = " and ".join(sorted({provider_of(other) for other in elsewhere}))
+            message = f"{self.word} {name!r} does not exist; there is one of that name in the provider {found}"
+            return message, f"write {' or '.join(elsewhere)}"
         return f"{self.word} {name!r} does not exist", self._similar(name, provider)
 
     def _broken(self, bare: str, provider: str) -> Problem | None:

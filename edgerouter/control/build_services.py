@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
+from edgerouter.clients.references import Limits
 from edgerouter.config.dynamic import Service
 from edgerouter.contracts.plan import ServerEntry, ServiceEntry
 from edgerouter.control.aggregate import SERVICE_PATHS, TRANSPORT_PATHS, names_at, provider_of
-from edgerouter.control.build_middlewares import Middlewares, not_there_yet, plain_options
+from edgerouter.control.build_middlewares import NO_LIMITS, Middlewares, not_there_yet, plain_options
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden
 from edgerouter.control.build_trial import try_service
@@ -35,16 +36,16 @@ class Node(msgspec.Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
 
 
-def make_node(name: str, service: Service) -> Node:
+def make_node(name: str, service: Service, limits: Limits = NO_LIMITS) -> Node:
     """Take a service apart."""
     try:
-        return _make_node(name, service)
+        return _make_node(name, service, limits)
     except Exception as error:  # options are a plugin's, and a plugin may be anybody's: only its users are refused
         fault = Fault("", f"its options cannot be understood: {type(error).__name__}: {error}")
         return Node(name, service.kind, {}, None, (), service.middlewares, (), "", (fault,))
 
 
-def _make_node(name: str, service: Service) -> Node:
+def _make_node(name: str, service: Service, limits: Limits) -> Node:
     if service.refused:
         told = (Fault("", service.refused, told=True),)
         return Node(name, service.kind, {}, None, (), service.middlewares, (), "", told)
@@ -53,8 +54,11 @@ def _make_node(name: str, service: Service) -> Node:
     given = tuple(_server(server) for server in plain.pop("servers", ()))
     servers = tuple(server for server in given if server.url.startswith(_SCHEMES))
     faults.extend(_server_fault(server, not servers) for server in given if server not in servers)
-    wrong = try_service(name, service.kind, plain)
-    if wrong:
+    barred = limits.barred(provider_of(name), plain)
+    wrong = "" if barred is not None else try_service(name, service.kind, plain)
+    if barred is not None:
+        faults.insert(0, Fault(service.kind, *barred))
+    elif wrong:
         faults.insert(0, Fault(service.kind, wrong))
     transport = (names_at(plain, TRANSPORT_PATHS) or ("",))[0]
     children = names_at(plain, SERVICE_PATHS)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from edgerouter.clients.references import Resolver
 from edgerouter.config.types import decode_hook
 from edgerouter.contracts.plugins import PluginContext
 from edgerouter.control.build_plain import masked
@@ -39,9 +40,10 @@ def _said(plugin: Plugin, plain: Any, arguments: tuple[Any, ...]) -> str:
     if plugin.options is None:
         return ""
     options: Any = None
+    resolver = Resolver()
     try:
-        options = msgspec.convert(plain, plugin.options, dec_hook=decode_hook)
+        options = msgspec.convert(resolver.resolve(plain), plugin.options, dec_hook=decode_hook)
         plugin.cls(options, *arguments)
     except Exception as error:  # a plugin may be anybody's; whatever it raises, its users are refused and others not
-        return masked(str(error) or type(error).__name__, options)
+        return resolver.masked(masked(str(error) or type(error).__name__, options))
     return ""

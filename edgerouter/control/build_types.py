@@ -16,11 +16,13 @@ from edgerouter.control.view import EntryPointView, MiddlewareView, RouterView, 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """``guard``: providers whose objects may not name ``*@internal``. ``down``: (service, server url) pairs that
-    health checks found down."""
+    health checks found down. ``roots``: provider -> the folder below which its objects may name files (see
+    ``clients.references.Limits``)."""
 
     static: StaticConfiguration
     snapshots: Mapping[str, Snapshot]
     guard: frozenset[str] = frozenset()
+    roots: Mapping[str, str] = {}
     down: frozenset[tuple[str, str]] = frozenset()
 
 

@@ -52,6 +52,7 @@ class Configuring:
         self._found: tuple[Problem, ...] = ()
         self._fault: tuple[Problem, ...] = ()
         self._guard = guarded(prepared.providers)
+        self._roots = files_roots(prepared.providers)
         self._wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._supervisor = Supervisor(
@@ -87,7 +88,7 @@ class Configuring:
         """Build from the newest snapshots and publish; whatever goes wrong, the last plan goes on serving."""
         began = time.monotonic()
         snapshots: dict[str, Snapshot] = {"internal": self._internal, **self._supervisor.snapshots}
-        inputs = Inputs(static=self._prepared.static, snapshots=snapshots, guard=self._guard)
+        inputs = Inputs(static=self._prepared.static, snapshots=snapshots, guard=self._guard, roots=self._roots)
         try:
             build = await asyncio.to_thread(self._builder.build, inputs)
             self._publish(build, began)
@@ -142,3 +143,9 @@ def guarded(providers: Mapping[str, Provider]) -> frozenset[str]:
     return frozenset(
         name for name, provider in providers.items() if getattr(provider.options, "allow_internal", True) is False
     )
+
+
+def files_roots(providers: Mapping[str, Provider]) -> dict[str, str]:
+    """Providers whose objects may name files below one folder only: those with an option ``filesRoot``."""
+    roots = {name: getattr(provider.options, "files_root", None) for name, provider in providers.items()}
+    return {name: root for name, root in roots.items() if root is not None}

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from edgerouter.clients.references import Resolver
 from edgerouter.config.types import decode_hook
 from edgerouter.contracts.plan import MiddlewareEntry, RouterEntry
 from edgerouter.contracts.plugins import Middleware, Route, Service
@@ -32,11 +33,12 @@ class Steps:
         plugin = self._plugins.get(entry.kind)
         if plugin is None or plugin.options is None:
             raise ValueError(f"middleware {entry.name!r}: there is no kind {entry.kind!r}")
+        resolver = Resolver()
         try:
-            options = msgspec.convert(entry.options, plugin.options, dec_hook=decode_hook)
+            options = msgspec.convert(resolver.resolve(entry.options), plugin.options, dec_hook=decode_hook)
             step: Middleware = plugin.cls(options, self._context(entry.name, router, service, slot))
         except Exception as error:  # a plugin may be anybody's; its router is refused, the others live
-            raise ValueError(f"middleware {entry.name!r}: {error}") from error
+            raise ValueError(resolver.masked(f"middleware {entry.name!r}: {error}")) from error
         return step
 
 

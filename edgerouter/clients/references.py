@@ -1,0 +1,111 @@
+"""Values that stand elsewhere: ``${file:/run/secrets/key}`` and ``${env:NAME}`` in the text of an option.
+
+Configuration keeps the reference, and shows it; only where a middleware or service is made does the value take its
+place, so it is in no plan, on no page and in no message. ``$${file:...}`` is the text itself. A file's last line end is
+left out. Whoever may write options may not be the one who owns the machine: see ``barred``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import msgspec
+
+REFERENCE: Final = re.compile(r"(\$?)\$\{(file|env):([^}\n]*)\}")
+_LARGEST: Final = 1 << 20  # bytes
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """``guard``: providers whose objects may not use the environment. ``roots``: provider -> the folder below which its
+    objects may name files, "" for none; one that is not listed may name any."""
+
+    guard: frozenset[str] = frozenset()
+    roots: Mapping[str, str] = {}
+
+    def barred(self, provider: str, options: Any) -> tuple[str, str] | None:
+        """The sentence and hint for options that refer to what this provider may not, or None."""
+        for kind, name in references(options):
+            if kind == "env" and provider in self.guard:
+                hint = f"set providers.{provider}.allowInternal=true to trust labels, or define it in a file"
+                return f"labels may not use the environment: ${{env:{name}}}", hint
+            if kind == "file" and provider in self.roots and is_outside(name, self.roots[provider]):
+                hint = f"set providers.{provider}.filesRoot to the folder that labels may name files of"
+                return f"labels may not use files of the router's machine: ${{file:{name}}}", hint
+        return None
+
+
+def is_outside(file: str, root: str) -> bool:
+    """True when ``file`` does not name a file below ``root``."""
+    path = PurePosixPath(file)
+    return not root or ".." in path.parts or not path.is_absolute() or not path.is_relative_to(root)
+
+
+def references(options: Any) -> Iterator[tuple[str, str]]:
+    """(kind, name) of every reference in plain options."""
+    if isinstance(options, str):
+        yield from ((kind, name) for escaped, kind, name in REFERENCE.findall(options) if not escaped)
+    elif isinstance(options, dict):
+        for value in options.values():
+            yield from references(value)
+    elif isinstance(options, list | tuple):
+        for value in options:
+            yield from references(value)
+
+
+class Resolver:
+    """Puts values in the place of references. ``values`` are those that it found, to be masked in messages."""
+
+    def __init__(self) -> None:
+        self.values: set[str] = set()
+
+    def resolve(self, options: Any) -> Any:
+        """Plain options with values; a copy where there was a reference. Raises ValueError that names the reference."""
+        if isinstance(options, str):
+            return REFERENCE.sub(self._value, options) if "${" in options else options
+        if isinstance(options, dict):
+            return {name: self.resolve(value) for name, value in options.items()}
+        if isinstance(options, list | tuple):
+            return [self.resolve(value) for value in options]
+        return options
+
+    def masked(self, text: str) -> str:
+        """``text`` without what was found."""
+        for value in sorted(self.values, key=len, reverse=True):
+            text = text.replace(value, "***")
+        return text
+
+    def _value(self, match: re.Match[str]) -> str:
+        escaped, kind, name = match.groups()
+        if escaped:
+            return match[0][1:]
+        value = _environment(name) if kind == "env" else _content(name)
+        if value:
+            self.values.add(value)
+        return value
+
+
+def _environment(name: str) -> str:
+    value = os.environ.get(name)
+    if value is None:
+        raise ValueError(f"${{env:{name}}}: the router's environment has no {name}")
+    return value
+
+
+def _content(file: str) -> str:
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            raise ValueError(f"${{file:{file}}} is no ordinary file")
+        with open(file, encoding="utf-8") as source:
+            text = source.read(_LARGEST + 1)
+    except OSError as error:
+        raise ValueError(f"${{file:{file}}} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"${{file:{file}}} is no UTF-8 text") from None
+    if len(text) > _LARGEST:
+        raise ValueError(f"${{file:{file}}} is longer than {_LARGEST} bytes")
+    return text.removesuffix("\n").removesuffix("\r")
