@@ -350,16 +350,22 @@ class EchoServer:
     requests: int = 0
     connections: int = 0
     last: dict[str, Any] = field(default_factory=dict)
+    host: str = "127.0.0.1"
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         """``http://127.0.0.1:port``."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
 
     async def __aenter__(self) -> EchoServer:
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accepted, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -1,0 +1,265 @@
+"""Ingresses on a real API server: scenarios S13 to S17, faults, rights, and a server that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edgerouter.config.ingress_versions import to_current
+from live.kubernetes_server import OLD, ROUTER, ApiServer, Objects, eventually, own_address, path_of, running
+from live.toolbox import CHECKOUT, EchoServer, Reply, Router, fetch
+
+HERE = Path(__file__).parent
+SAMPLES = CHECKOUT / "config" / "samples" / "kubernetes"
+# What users granted years ago, but for the group that Ingresses stand in today.
+OLD_RULES = [
+    {"apiGroups": [""], "resources": ["services", "endpoints", "secrets"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get", "list", "watch"]},
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ApiServer]:
+    with running() as server:
+        asyncio.run(grant(server))
+        yield server
+
+
+async def grant(server: ApiServer) -> None:
+    """The shipped role for one account, the old one for another."""
+    async with server.admin() as admin:
+        for document in yaml.safe_load_all((SAMPLES / "rbac.yml").read_text()):
+            await admin.apply(document)
+        group = "rbac.authorization.k8s.io"
+        role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": "old"}, "rules": OLD_RULES}
+        await admin.apply(role)
+        for user, name in (("router", "edgerouter"), ("old", "old")):
+            reference = {"apiGroup": group, "kind": "ClusterRole", "name": name}
+            subject = {"apiGroup": group, "kind": "User", "name": user}
+            meta = {"name": f"{user}-of-tests"}
+            binding = {"kind": "ClusterRoleBinding", "metadata": meta, "roleRef": reference, "subjects": [subject]}
+            await admin.apply({"apiVersion": f"{group}/v1", **binding})
+
+
+def scenario(name: str) -> list[dict[str, Any]]:
+    """A scenario's objects as today's API takes them."""
+    documents = yaml.safe_load_all((HERE / "kubernetes" / name).read_text())
+    return [to_current(document) for document in documents if document]
+
+
+def router(folder: Path, server: ApiServer, token: str = ROUTER, **options: Any) -> Router:
+    given = {"endpoint": server.url, "token": token, "certAuthFilePath": str(server.ca), **options}
+    return Router(folder, static={"providers": {"kubernetesIngress": given}, "api": {"insecure": True}}, workers=2)
+
+
+def service(name: str, port: str = "http", annotations: dict[str, str] | None = None, number: int = 80) -> dict[str, Any]:
+    meta = {"name": name, "namespace": "default", "annotations": annotations or {}}
+    ports = [{"name": port, "port": number}]
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": ports}}
+
+
+def ingress(name: str, host: str, to: str, annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    backend = {"service": {"name": to, "port": {"number": 80}}}
+    rule = {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    meta = {"name": name, "namespace": "default", "annotations": annotations or {}}
+    body = {"metadata": meta, "spec": {"rules": [rule], **spec}}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", **body}
+
+
+@contextlib.asynccontextmanager
+async def servers(*names: str) -> AsyncIterator[dict[str, EchoServer]]:
+    """Servers on an address that the API takes for endpoints."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield {name: await stack.enter_async_context(EchoServer(name, host=own_address())) for name in names}
+
+
+async def serving(router: Router, host: str, path: str = "/", status: int = 200) -> Reply:
+    """The first answer with this status."""
+    found: list[Reply] = []
+
+    async def asked() -> bool:
+        found.append(await fetch(router.port(), path, host=host))
+        return found[-1].status == status
+
+    await eventually(asked, f"{status} from {host}{path}; it was {found[-1].status if found else 'nothing'}")
+    return found[-1]
+
+
+async def test_s14_names_of_three_services_with_two_endpoints_each(cluster: ApiServer, tmp_path: Path) -> None:
+    names = [f"{animal}-{number}" for animal in ("bear", "moose", "hare") for number in (1, 2)]
+    async with cluster.admin() as admin, servers(*names) as up, router(tmp_path, cluster) as edge:
+        assert (await fetch(edge.port(), "/", host="bear.minikube")).status == 404
+        await admin.apply(*scenario("animals.yml"))
+        for animal in ("bear", "moose", "hare"):
+            await admin.slice(animal, *(up[f"{animal}-{n}"].address for n in (1, 2)), port="http")
+        for animal in ("bear", "moose", "hare"):
+            await serving(edge, f"{animal}.minikube")
+            seen = {(await fetch(edge.port(), "/", host=f"{animal}.minikube")).json()["name"] for _ in range(8)}
+            assert seen == {f"{animal}-1", f"{animal}-2"}
+        await admin.delete(*scenario("animals.yml"))
+        await serving(edge, "bear.minikube", status=404)
+
+
+async def test_s14_a_services_breaker_trips_and_recovers(cluster: ApiServer, tmp_path: Path) -> None:
+    async with cluster.admin() as admin, router(tmp_path, cluster) as edge:
+        await admin.apply(*scenario("animals.yml"))
+        dead = EchoServer("hare", host=own_address())
+        async with dead:
+            await admin.slice("hare", dead.address, port="http")
+            await serving(edge, "hare.minikube")
+        await serving(edge, "hare.minikube", status=502)
+        await serving(edge, "hare.minikube", status=503)
+        async with EchoServer("hare", host=own_address(), port=dead.port):
+            await serving(edge, "hare.minikube")
+        await admin.delete(*scenario("animals.yml"))
+
+
+async def test_s15_one_host_with_stripped_prefixes(cluster: ApiServer, tmp_path: Path) -> None:
+    async with cluster.admin() as admin, servers("bear", "moose", "hare") as up, router(tmp_path, cluster) as edge:
+        await admin.apply(*scenario("all-animals.yml"), *(service(name) for name in up))
+        for name, server in up.items():
+            await admin.slice(name, server.address, port="http")
+        for name in up:
+            reply = await serving(edge, "animals.minikube", f"/{name}/den?x=1")
+            assert (reply.json()["name"], reply.json()["path"]) == (name, "/den?x=1")
+        await admin.delete(*scenario("all-animals.yml"))
+
+
+async def test_s16_one_percent_goes_to_the_canary(cluster: ApiServer, tmp_path: Path) -> None:
+    async with cluster.admin() as admin, servers("stable", "canary") as up, router(tmp_path, cluster) as edge:
+        await admin.apply(*scenario("canary.yml"), service("animals-app"), service("animals-app-canary"))
+        await admin.slice("animals-app", up["stable"].address, port="http")
+        await admin.slice("animals-app-canary", up["canary"].address, port="http")
+        await serving(edge, "any.test")
+        before = {name: server.requests for name, server in up.items()}
+        for _ in range(10):
+            replies = await asyncio.gather(*(fetch(edge.port(), "/", host="any.test") for _ in range(40)))
+            assert {reply.status for reply in replies} == {200}
+        shares = {name: server.requests - before[name] for name, server in up.items()}
+        assert shares["stable"] + shares["canary"] == 400
+        assert 2 <= shares["canary"] <= 6  # two workers, each with a rotation of its own
+        await admin.delete(*scenario("canary.yml"))
+
+
+async def test_s13_and_s17_a_named_port_and_the_default_backend(cluster: ApiServer, tmp_path: Path) -> None:
+    async with cluster.admin() as admin, servers("ui", "rest") as up, router(tmp_path, cluster) as edge:
+        await admin.apply(*scenario("web-ui.yml"))
+        await admin.slice("traefik-web-ui", up["ui"].address, port="web", namespace="kube-system")
+        assert (await serving(edge, "traefik-ui.minikube")).json()["name"] == "ui"
+        assert (await fetch(edge.port(), "/", host="unknown.test")).status == 404
+        await admin.apply(*scenario("default-backend.yml"), service("defaultbackend"))
+        await admin.slice("defaultbackend", up["rest"].address, port="http")
+        assert (await serving(edge, "unknown.test", "/what/ever")).json()["name"] == "rest"
+        assert (await serving(edge, "traefik-ui.minikube")).json()["name"] == "ui"
+        await admin.delete(*scenario("default-backend.yml"), *scenario("web-ui.yml"))
+
+
+async def test_endpoints_that_go_and_come_are_live_within_a_second(cluster: ApiServer, tmp_path: Path) -> None:
+    async with cluster.admin() as admin, servers("one", "two") as up, router(tmp_path, cluster) as edge:
+        await admin.apply(service("web"), ingress("web", "web.test", "web"))
+        await admin.slice("web", up["one"].address, port="http")
+        assert (await serving(edge, "web.test")).json()["name"] == "one"
+        await admin.slice("web", up["two"].address, port="http")
+
+        async def moved() -> bool:
+            reply = await fetch(edge.port(), "/", host="web.test")
+            assert reply.status == 200, "no request fails at a change"
+            return bool(reply.json()["name"] == "two")
+
+        await eventually(moved, "the new endpoint", patience=10)
+        await admin.slice("web")
+        reply = await serving(edge, "web.test", status=503)
+        assert reply.headers["content-type"]
+        await admin.delete(ingress("web", "web.test", "web"))
+
+
+async def test_routes_outlive_the_api_server(cluster: ApiServer, tmp_path: Path) -> None:
+    async with cluster.admin() as admin, servers("one") as up, router(tmp_path, cluster) as edge:
+        await admin.apply(service("kept"), ingress("kept", "kept.test", "kept"))
+        await admin.slice("kept", up["one"].address, port="http")
+        await serving(edge, "kept.test")
+        await asyncio.to_thread(cluster.stop_server)
+
+        async def stale() -> bool:
+            assert (await fetch(edge.port(), "/", host="kept.test")).status == 200
+            return edge.find_log("lost its source") is not None
+
+        await eventually(stale, "the loss to be told")
+        await asyncio.to_thread(cluster.start_server)
+        async with cluster.admin() as again:
+            await again.apply(ingress("new", "new.test", "kept"))
+            await serving(edge, "new.test")
+            assert (await fetch(edge.port(), "/", host="kept.test")).status == 200
+            await again.delete(ingress("new", "new.test", "kept"), ingress("kept", "kept.test", "kept"))
+
+
+async def test_what_cannot_be_served_is_told_by_events_and_the_ledger(cluster: ApiServer, tmp_path: Path) -> None:
+    async with cluster.admin() as admin, router(tmp_path, cluster, ingressEndpoint={"ip": "192.0.2.7"}) as edge:
+        await admin.apply(service("good"), ingress("broken", "broken.test", "absent"), ingress("good", "good.test", "good"))
+
+        async def told() -> list[str]:
+            found = await admin.call("GET", "/api/v1/namespaces/default/events")
+            events = [one for one in found["items"] if one["involvedObject"]["name"] == "broken"]
+            return [f"{one['reason']}: {one['message']}" for one in events]
+
+        (event, *_) = await eventually(told, "an Event about the broken Ingress")
+        assert event.startswith("NO_SERVICE: there is no Service default/absent")
+
+        async def status() -> bool:
+            path = "/apis/networking.k8s.io/v1/namespaces/default/ingresses/good"
+            return bool((await admin.call("GET", path))["status"].get("loadBalancer") == {"ingress": [{"ip": "192.0.2.7"}]})
+
+        await eventually(status, "the Ingress's status")
+        assert await problems(edge) == []
+        await admin.delete(ingress("broken", "broken.test", "absent"), ingress("good", "good.test", "good"))
+
+
+async def problems(edge: Router) -> list[str]:
+    """What the overview says about the provider."""
+    reply = await fetch(edge.port("traefik"), "/api/rawdata")
+    return [line for line in _texts(reply.json()) if line.startswith("may not ")]
+
+
+def _texts(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        return [text for value in node.values() for text in _texts(value)]
+    if isinstance(node, list):
+        return [text for value in node for text in _texts(value)]
+    return [node] if isinstance(node, str) else []
+
+
+async def test_the_old_role_is_enough_and_each_missing_right_is_named(cluster: ApiServer, tmp_path: Path) -> None:
+    async with cluster.admin() as admin, servers("one") as up, router(tmp_path, cluster, OLD) as edge:
+        annotated = {"kubernetes.io/ingress.class": "traefik"}
+        await admin.apply(service("aged"), ingress("aged", "aged.test", "aged", annotated))
+        address, port = up["one"].address
+        subsets = [{"addresses": [{"ip": address}], "ports": [{"name": "http", "port": port}]}]
+        meta = {"name": "aged", "namespace": "default"}
+        await admin.apply({"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": subsets})
+        await serving(edge, "aged.test")
+        found = sorted(await problems(edge))
+        assert [line.split(":")[0] for line in found] == [
+            "may not list endpointslices.discovery.k8s.io",
+            "may not list ingressclasses.networking.k8s.io",
+        ]
+        await admin.delete(ingress("aged", "aged.test", "aged"))
+
+
+async def test_the_manifests_that_are_shipped_are_accepted(cluster: ApiServer) -> None:
+    async with cluster.admin() as admin:
+        for file in sorted(SAMPLES.glob("*.yml")):
+            for document in yaml.safe_load_all(file.read_text()):
+                await dry_run(admin, document)
+
+
+async def dry_run(admin: Objects, document: dict[str, Any]) -> None:
+    meta = {**document["metadata"], "name": f"{document['metadata']['name']}-try"}
+    query = "?dryRun=All&fieldValidation=Strict"
+    found = await admin.call("POST", path_of(document) + query, {**document, "metadata": meta})
+    assert found["kind"] == document["kind"]
