@@ -14,7 +14,8 @@ missing() {
 
 # program:package
 wanted="dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap nginx:nginx haproxy:haproxy
-caddy:caddy redis-server:redis-server promtool:prometheus chromium:chromium wrk:wrk h2load:nghttp2-client valgrind:valgrind ab:apache2-utils curl:curl iptables:iptables gcc:gcc"
+caddy:caddy redis-server:redis-server promtool:prometheus chromium:chromium wrk:wrk h2load:nghttp2-client valgrind:valgrind
+ab:apache2-utils curl:curl iptables:iptables gcc:gcc etcd:etcd-server openssl:openssl"
 
 has() {
     PATH="$PATH:/usr/sbin:/sbin:/usr/local/go/bin" command -v "$1" >/dev/null 2>&1
@@ -79,5 +80,7 @@ start_daemon() {
 }
 
 [ -z "$packages" ] || install_packages
+# Built once into a cache, about ten minutes; the tests of Kubernetes need it.
+"$(dirname "$0")/kube-apiserver.sh" >/dev/null || missing "kube-apiserver could not be built (see above)"
 daemon_answers || start_daemon
 exit "$failed"

@@ -20,8 +20,13 @@ def is_old(raw: Mapping[str, Any]) -> bool:
 
 
 def to_current(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object as ``networking.k8s.io/v1`` writes it; what is already so comes back as it is."""
+    """Return the object as ``networking.k8s.io/v1`` writes it; what is already so, or something else, stays as it is.
+
+    An object out of a list may lack its kind: it counts as an Ingress.
+    """
     made = dict(raw)
+    if raw.get("kind", "Ingress") not in ("Ingress", "IngressClass"):
+        return made
     if "apiVersion" in made:
         made["apiVersion"] = CURRENT
     spec = raw.get("spec")

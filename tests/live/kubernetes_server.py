@@ -20,7 +20,6 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
-
 from live.toolbox import CHECKOUT
 
 ADMIN, ROUTER, OLD = "admin-token", "router-token", "old-token"
@@ -83,9 +82,11 @@ class ApiServer:
         client, peer = (f"http://127.0.0.1:{port}" for port in (self._etcd_port, self._peer_port))
         self._run(
             "etcd",
-            [self._etcd, f"--data-dir={self.folder}/etcd", f"--listen-client-urls={client}"]
-            + [f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"]
-            + [f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}", "--unsafe-no-fsync"],
+            [
+                *(self._etcd, f"--data-dir={self.folder}/etcd", f"--listen-client-urls={client}"),
+                *(f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"),
+                *(f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}", "--unsafe-no-fsync"),
+            ],
         )
         self.start_server()
 
@@ -94,12 +95,14 @@ class ApiServer:
         folder, key = self.folder, self.folder / "accounts.key"
         self._run(
             "kube-apiserver",
-            [self._kube, f"--etcd-servers=http://127.0.0.1:{self._etcd_port}", f"--secure-port={self.port}"]
-            + ["--bind-address=127.0.0.1", f"--cert-dir={folder}/certs", f"--token-auth-file={folder}/tokens.csv"]
-            + ["--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16"]
-            + ["--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}"]
-            + [f"--service-account-signing-key-file={key}", "--disable-admission-plugins=ServiceAccount"]
-            + [f"--advertise-address={own_address()}", "--watch-cache=true", "--profiling=false"],
+            [
+                *(self._kube, f"--etcd-servers=http://127.0.0.1:{self._etcd_port}", f"--secure-port={self.port}"),
+                *("--bind-address=127.0.0.1", f"--cert-dir={folder}/certs", f"--token-auth-file={folder}/tokens.csv"),
+                *("--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16"),
+                *("--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}"),
+                *(f"--service-account-signing-key-file={key}", "--disable-admission-plugins=ServiceAccount"),
+                *(f"--advertise-address={own_address()}", "--watch-cache=true", "--profiling=false"),
+            ],
         )
         self._wait_ready()
 

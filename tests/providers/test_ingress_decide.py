@@ -6,16 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes_cluster import answer, rules, steps, told
 
 from edgerouter.providers._ingress_decide import LAST, Memory
 from edgerouter.providers._ingress_services import Rules
-from kubernetes_cluster import answer, rules, steps, told
 
 SAMPLES = Path(__file__).parents[1] / "live" / "kubernetes"
 WEB = """
 kind: Service
 metadata: {name: web}
 spec: {ports: [{name: http, port: 80}, {name: admin, port: 8443}]}
+"""
+
+NOT_READY = """---
+kind: Endpoints
+metadata: {name: web}
+subsets: [{notReadyAddresses: [{ip: 10.0.0.9}], ports: [{name: http, port: 1}]}]
 """
 
 
@@ -99,8 +105,7 @@ def test_ports_by_number_and_name(port: str, url: str) -> None:
         (WEB, one(port="number: 81"), "NO_PORT", "has no port 81; it has: http=80, admin=8443"),
         (WEB, one(port="name: grpc"), "NO_PORT", "has no port grpc"),
         (
-            WEB
-            + "---\nkind: Endpoints\nmetadata: {name: web}\nsubsets: [{notReadyAddresses: [{ip: 10.0.0.9}], ports: [{name: http, port: 1}]}]\n",
+            WEB + NOT_READY,
             one(),
             "NO_ENDPOINTS",
             "Service default/web has no endpoint that is ready",
