@@ -15,12 +15,13 @@ import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from edgerouter import __version__, is_compiled, registry
+from edgerouter import __version__, causes, is_compiled, registry
 from edgerouter.config.describe import dynamic_schema, help_text, static_schema
 from edgerouter.config.pages import module_docstring, page, pages
 from edgerouter.config.sources import Loaded, load_static, tables_of
@@ -36,6 +37,7 @@ Commands:
     (none)       run the router
     check        check the static configuration and the file provider's files, and start nothing
     healthcheck  ask the router on this machine whether it is well
+    causes       print what a cause in the access log means and what to do: causes CONNECT_REFUSED; all without a name
     schema       print the JSON Schema of the configuration: schema [static|dynamic]
     docs         print the manual page of a middleware: docs [NAME]
     version      print the version
@@ -142,6 +144,24 @@ def _docs(arguments: Sequence[str]) -> int:
         return 2
     plugin = plugins[names[arguments[0].lower()]]
     print(page(module_docstring(plugin.cls), plugin.options), end="")
+    return 0
+
+
+def _causes(arguments: Sequence[str]) -> int:
+    for room in ("middlewares", "services"):
+        registry.load(room)  # they declare causes of their own
+    if not arguments:
+        print(causes.page(), end="")
+        return 0
+    known = causes.declared()
+    for word in arguments:
+        cause = known.get(word.upper())
+        if cause is None:
+            near = get_close_matches(word.upper(), known, 1, 0.0)[0]
+            print(f"edgerouter: there is no cause {word}; the nearest is {near}", file=sys.stderr)
+            return 2
+        answer = f"the client is told {cause.status}" if cause.status else "the client is told nothing"
+        print(f"{cause.name}: {cause.meaning}\n  Fault: {cause.whose}; {answer}.\n  What to do: {cause.remedy}")
     return 0
 
 
@@ -299,6 +319,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "run": _run,
     "check": _check,
     "healthcheck": _healthcheck,
+    "causes": _causes,
     "schema": _schema,
     "docs": _docs,
     "version": _version,

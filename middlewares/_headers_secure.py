@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgerouter.http.headers import Headers
-from edgerouter.http.message import Request, Response
+from edgerouter.http.message import Request
 from edgerouter.middlewares._headers_options import Options
 
 
@@ -20,16 +20,16 @@ class Secure:
         self._pins = "" if options.is_development else options.public_key
         self.wanted = bool(self._hosts or self._plain or self._sts or self._pins)
 
-    def refuse(self, request: Request) -> Response | None:
-        """Answer for a host that is not served."""
+    def refuses(self, request: Request) -> bool:
+        """True for a host that is not served."""
         if not self._hosts:
-            return None
+            return False
         host = request.authority
         for name in self._host_fields:
             host = request.headers.get(name) or host
             if host is not request.authority:
                 break
-        return None if host.lower() in self._hosts else Response.text(500, "Bad Host")
+        return host.lower() not in self._hosts
 
     def is_tls(self, request: Request) -> bool:
         """True when the client's connection was TLS, as far as is known."""

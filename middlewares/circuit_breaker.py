@@ -38,6 +38,7 @@ from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
 from edgerouter.middlewares._breaker_expression import Expression
 from edgerouter.middlewares._breaker_window import GENERATION, Window
+from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
 from edgerouter.telemetry.records import RecordBusy, SharedRecords
 
@@ -170,12 +171,12 @@ class CircuitBreaker(Middleware):
     def _fallback(self, exchange: Exchange) -> Response | Awaitable[Response]:
         left = max(0.0, self._record.get(_UNTIL) / 1e6 - self._now())
         word = "tripped" if self._record.get(_STATE) == TRIPPED else "recovering"
-        exchange.detail = f"{self._who} is {word} for another {left:.1f} s"
+        detail = f"{self._who} is {word} for another {left:.1f} s"
         if self._options.fallback_service:
+            exchange.detail = detail
             return exchange.fetch(self._options.fallback_service, exchange.request)
-        exchange.cause = "BREAKER_OPEN"
         code = self._options.response_code
-        return Response.text(code, HTTPStatus(code).phrase if code in _CODES else str(code))
+        return answer(exchange, code, "BREAKER_OPEN", detail, HTTPStatus(code).phrase if code in _CODES else str(code))
 
 
 _CODES: Final = frozenset(int(status) for status in HTTPStatus)

@@ -32,6 +32,7 @@ from edgerouter.http.message import Request, Response
 from edgerouter.middlewares._headers_cors import Cors
 from edgerouter.middlewares._headers_options import Options
 from edgerouter.middlewares._headers_secure import Secure
+from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
 
 __all__ = ["HeadersStep", "Options"]
@@ -60,17 +61,17 @@ class HeadersStep(Middleware):
         """See ``Middleware.on_request``."""
         request = exchange.request
         if self._cors.wanted:
-            answer = self._cors.preflight(request)
-            if answer is not None:
-                return answer
+            allowed = self._cors.preflight(request)
+            if allowed is not None:
+                return allowed
         if self._secure.wanted:
             exchange.keep(self._slot, self._secure.is_tls(request))
         self._edit_request(exchange, request)
-        refusal = self._secure.refuse(request)
-        if refusal is not None:
-            exchange.cause = "BAD_HOST"
-            exchange.detail = f"headers: the host {request.authority!r} is not among allowedHosts"
-            self._edit_response(request, refusal.headers)
+        if not self._secure.refuses(request):
+            return None
+        detail = f"headers: the host {request.authority!r} is not among allowedHosts"
+        refusal = answer(exchange, 500, "BAD_HOST", detail, "Bad Host")
+        self._edit_response(request, refusal.headers)
         return refusal
 
     def on_response(self, exchange: Exchange) -> None:

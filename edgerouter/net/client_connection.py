@@ -213,6 +213,7 @@ class ClientConnection(ClientResponses):
             position = reader.feed(data, position, body)
         except EdgeError as error:
             self._close = True
+            self._lingers = True  # more of it may be on the way: a reset could overtake the answer
             self._state = WAIT
             body.fail(error)
             return len(data)

@@ -231,7 +231,7 @@ class UpstreamConnection(Upstream):
             data = data[parser.consumed :]
             self._interim += 1
             if self._interim > _MAX_INTERIM:
-                self._fail(session, UpstreamReset("too many interim responses", "BAD_RESPONSE"))
+                self._fail(session, BadResponse("too many interim responses", "BAD_RESPONSE_INTERIM"))
                 return
             if response.status != 100:
                 session.upstream_informed(response)

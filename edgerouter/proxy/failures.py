@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from edgerouter.errors import EdgeError, MiddlewareFailed
+from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
 
@@ -36,12 +37,25 @@ def as_edge_error(error: Exception) -> EdgeError:
 
 def failure_response(error: EdgeError, request: Request | None) -> Response:
     """Build the response for ``error``; ``request`` None when there was no readable request."""
+    return _told(request, error.status, error.cause, _TEXTS.get(error.status, "Error"))
+
+
+def answer(exchange: Exchange, status: int, cause: str, detail: str, text: str = "") -> Response:
+    """A middleware's own refusal: note the cause and the sentence that explains it, and answer as failures are.
+
+    ``text`` is the body for clients that do not ask for JSON; the status's usual one when empty.
+    """
+    exchange.cause = cause
+    exchange.detail = detail
+    return _told(exchange.request, status, cause, text or _TEXTS.get(status, "Error"))
+
+
+def _told(request: Request | None, status: int, cause: str, text: str) -> Response:
     if request is not None and _wants_json(request.headers):
-        text = f'{{"status":{error.status},"cause":"{error.cause}"}}\n'
-        response = Response.text(error.status, text, "application/json")
+        response = Response.text(status, f'{{"status":{status},"cause":"{cause}"}}\n', "application/json")
     else:
-        response = Response.text(error.status, _TEXTS.get(error.status, "Error"))
-    response.cause = error.cause
+        response = Response.text(status, text)
+    response.cause = cause
     return response
 
 

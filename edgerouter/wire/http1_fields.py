@@ -27,6 +27,8 @@ HOP: Final = 8  # hop-by-hop whatever it says: always cut
 MANAGED: Final = 9  # the X-Forwarded family: what a proxy says of its client
 
 _KINDS: Final[dict[bytes, int]] = {
+    b"content_length": HOP,  # servers that fold "_" and "-" into one would take these for the framing
+    b"transfer_encoding": HOP,
     b"host": HOST,
     b"content-length": CONTENT_LENGTH,
     b"transfer-encoding": TRANSFER_ENCODING,

@@ -81,7 +81,7 @@ LOOSER = {
 }
 
 HOPS = {"connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "transfer-encoding", "upgrade",
-        "http2-settings", "host", "content-length", "expect"}  # fmt: skip
+        "http2-settings", "host", "content-length", "expect", "content_length", "transfer_encoding"}  # fmt: skip
 
 
 PROTOCOL = re.compile(r"[\w!#$%&'*+.^`|~/-]+", re.ASCII)
