@@ -62,11 +62,14 @@ class Record:
         self.retries = exchange.retries
 
 
-def make_recorder(records: list[Record]):  # type: ignore[no-untyped-def]
+def make_recorder(records: list[Record], refusals: list[str]):  # type: ignore[no-untyped-def]
     """A real recorder without memory and log, that also keeps what it was told."""
     from edgerouter.telemetry.recorder import Recorder
 
     class Keeping(Recorder):
+        def refused(self, ep, cause):  # type: ignore[no-untyped-def]
+            refusals.append(cause)
+
         def record(self, exchange, ep, router, service, status, bytes_in, bytes_out, duration, log, metrics):  # type: ignore[no-untyped-def]
             records.append(Record(exchange, status, bytes_in, bytes_out))
 
@@ -78,10 +81,11 @@ class Rig:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.refusals: list[str] = []  # causes of connections that were closed before a request
         self.loop = asyncio.get_running_loop()
         self.clock = Clock(self.loop)
         self.clock.start()
-        self.engine = Engine(self.loop, make_recorder(self.records), self.clock)
+        self.engine = Engine(self.loop, make_recorder(self.records, self.refusals), self.clock)
         self.port = 0
         self.upstreams: list[asyncio.Server] = []
         self.servers: list[Server] = []

@@ -7,7 +7,6 @@ and what the network offers (``maxIdleConnsPerHost``) is counted by host, as Tra
 from __future__ import annotations
 
 import asyncio
-import select
 import ssl
 from typing import Any
 
@@ -128,6 +127,7 @@ class Pool:
                 if strict:
                     idle.append(connection)
                     break
+                connection.close()
         task = self._loop.create_task(self._connect(session))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
@@ -159,15 +159,6 @@ class Pool:
             connection.close()
         for task in list(self._connecting):
             task.cancel()
-
-    def is_silent(self, transport: asyncio.Transport) -> bool:
-        """True when the server has neither sent anything nor closed: nothing to read on the socket."""
-        connection = transport.get_extra_info("socket")
-        if connection is None:
-            return False
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN)
-        return not poll.poll(0)
 
     async def _connect(self, session: Session) -> None:
         try:

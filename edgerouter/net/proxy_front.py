@@ -23,10 +23,13 @@ _MAX_HEADER: Final = 65536 + 16
 class ProxyFront(Peer):
     """Reads the header, then hands the transport over."""
 
-    def __init__(self, clock: Clock, behind: Downstream, trusts: Callable[[str], bool]) -> None:
+    def __init__(
+        self, clock: Clock, behind: Downstream, trusts: Callable[[str], bool], refused: Callable[[str], None]
+    ) -> None:
         self._clock = clock
         self._behind: Any = behind
         self._trusts = trusts
+        self._refused = refused  # told the cause when a connection is closed for its header
         self._transport: asyncio.Transport | None = None
         self._data = b""
 
@@ -46,18 +49,22 @@ class ProxyFront(Peer):
             return
         try:
             header = parse(self._data)
-        except EdgeError:
-            transport.abort()
+        except EdgeError as error:
+            self._refuse(transport, error.cause)
             return
         if header is None:
             if len(self._data) > _MAX_HEADER:
-                transport.abort()
+                self._refuse(transport, "BAD_REQUEST_PROXY_PROTOCOL")
             return
         peer = transport.get_extra_info("peername")
         if header.source_address and isinstance(peer, tuple) and self._trusts(str(peer[0])):
             self._behind.client_address = header.source_address
             self._behind.client_port = header.source_port
         self._hand_over(transport, self._data[header.consumed :])
+
+    def _refuse(self, transport: asyncio.Transport, cause: str) -> None:
+        self._refused(cause)
+        transport.abort()
 
     def _hand_over(self, transport: asyncio.Transport, rest: bytes) -> None:
         self.deadline = 0.0
@@ -84,4 +91,4 @@ class ProxyFront(Peer):
     def expired(self) -> None:
         """No header in time."""
         if self._transport is not None:
-            self._transport.abort()
+            self._refuse(self._transport, "REQUEST_TIMEOUT")

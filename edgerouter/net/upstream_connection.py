@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING
 
 from edgerouter.errors import BadResponse, EdgeError, ResponseTimeout, UpstreamReset
@@ -43,6 +44,7 @@ class UpstreamConnection(Upstream):
         self._reading = True
         self._close = False
         self._interim = 0
+        self._silence: select.poll | None = None
 
     # -- protocol -----------------------------------------------------------------------------------------------
 
@@ -379,13 +381,20 @@ class UpstreamConnection(Upstream):
     # -- the end ------------------------------------------------------------------------------------------------
 
     def usable(self, now: float, strict: bool) -> bool:
-        """True when a request may be sent; ``strict``: only if used within the last second with nothing to read."""
+        """True when a request may be sent; ``strict``: only if used within the last second.
+
+        Something to read on an idle connection is its end, or bytes that nobody asked for and that would be taken for
+        the answer to the next request. The loop may not have come to it yet, so the socket is looked at.
+        """
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or (strict and now - self.last_used > 1.0):
             return False
-        if not strict:
-            return True
-        return now - self.last_used <= 1.0 and self._pool.is_silent(transport)
+        silence = self._silence
+        if silence is None:
+            silence = select.poll()
+            silence.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+            self._silence = silence
+        return not silence.poll(0)
 
     def close(self) -> None:
         """Close now; unsent bytes are of no use any more."""

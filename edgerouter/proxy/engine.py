@@ -83,8 +83,11 @@ class _Accepting:
         connection.max_requests = entry.max_requests
         connection.max_seconds = entry.max_seconds
         if entry.proxy_protocol:
-            return ProxyFront(clock, connection, entry.trusts_proxy)
+            return ProxyFront(clock, connection, entry.trusts_proxy, self._refused)
         return connection
+
+    def _refused(self, cause: str) -> None:
+        self._engine.refused(self._entry.key, cause)
 
 
 class EngineExchange(Exchange):
@@ -220,6 +223,10 @@ class Engine(Handler):
         self.in_flight += 1
         self.finished(exchange, downstream.entrypoint_key, 0, 0, error.status, 0, 0, 0.0, True, True)
         return response
+
+    def refused(self, entrypoint_key: int, cause: str) -> None:
+        """A connection was closed before its first request."""
+        self._recorder.refused(entrypoint_key, cause)
 
     # -- what flows need ----------------------------------------------------------------------------------------
 

@@ -33,6 +33,12 @@ class Recorder:
         if self._memory is not None:
             self._memory.connections(entrypoint_key, -1)
 
+    def refused(self, entrypoint_key: int, cause: str) -> None:
+        """A connection was closed before it could send a request: counted with its cause, never a log line, since
+        whoever floods must not fill the disk."""
+        if self._memory is not None:
+            self._memory.fail(entrypoint_key, cause)
+
     def begun(self) -> None:
         """An exchange began."""
         if self._memory is not None:

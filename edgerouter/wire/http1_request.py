@@ -261,7 +261,7 @@ class RequestParser(FieldScanner):
         """Set path, query, authority and host."""
         method = request.method
         if method == "CONNECT":
-            raise NotImplementedMethod("CONNECT", cause="NOT_IMPLEMENTED_CONNECT")
+            raise NotImplementedMethod("the method CONNECT", cause="NOT_IMPLEMENTED_CONNECT")
         authority: bytes | None = None
         if self._host_at >= 0:
             authority = data[self._host_at : self._host_end]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pathlib
 import socket
 import ssl
@@ -12,7 +13,7 @@ import pytest
 from proxy_rig import OneRoute, Rig, answering
 
 from edgerouter import errors
-from edgerouter.config.static import EntryPoint, EntryPointHttp
+from edgerouter.config.static import EncodedCharacters, EntryPoint, EntryPointHttp, ProxyProtocol
 from edgerouter.contracts.plugins import Middleware
 from edgerouter.errors import BodyTooLarge, BreakerOpen, EdgeError
 from edgerouter.http.exchange import Exchange
@@ -69,10 +70,31 @@ async def test_middleware_failed() -> None:
     await check(rig, GET, 500, "MIDDLEWARE_FAILED")
 
 
-@pytest.mark.parametrize(("error", "status"), [(BreakerOpen("tripped"), 503), (BodyTooLarge("big"), 413)])
-async def test_what_middlewares_raise(error: EdgeError, status: int) -> None:
+@pytest.mark.parametrize(
+    ("error", "status", "cause"),
+    [
+        (BreakerOpen("tripped"), 503, "BREAKER_OPEN"),
+        (BodyTooLarge("big"), 413, "BODY_TOO_LARGE"),
+        (errors.BadRequest("no"), 400, "BAD_REQUEST"),
+        (errors.NotImplementedMethod("no"), 501, "NOT_IMPLEMENTED"),
+        (errors.UpstreamError("no"), 502, "UPSTREAM_ERROR"),
+        (errors.BadResponse("no"), 502, "BAD_RESPONSE"),
+        (EdgeError("no"), 500, "INTERNAL"),
+    ],
+)
+async def test_what_middlewares_raise(error: EdgeError, status: int, cause: str) -> None:
     rig = await Rig.start(answering(OK), steps=[Raises(error)])
-    await check(rig, GET, status, error.cause)
+    await check(rig, GET, status, cause)
+
+
+async def test_what_an_entry_point_forbids() -> None:
+    http = EntryPointHttp(
+        underscore_headers_strategy="reject", encoded_characters=EncodedCharacters(allow_encoded_slash=False)
+    )
+    rig = await Rig.start(answering(OK), settings=EntryPoint(address=":0", http=http))
+    await check(rig, GET.replace(b"Connection", b"X_Y: z\r\nConnection"), 400, "BAD_REQUEST_UNDERSCORE")
+    rig = await Rig.start(answering(OK), settings=EntryPoint(address=":0", http=http))
+    await check(rig, GET.replace(b"/a", b"/a%2Fb"), 400, "BAD_REQUEST_ENCODED_CHARACTER")
 
 
 async def test_body_too_large() -> None:
@@ -96,6 +118,18 @@ async def test_head_too_large(ended: bool) -> None:
     rig = await Rig.start(answering(OK), settings=settings)
     raw = GET.replace(b"Connection", b"X-Big: " + b"a" * 2000 + (b"\r\nConnection" if ended else b""))
     await check(rig, raw, 431, "HEAD_TOO_LARGE")
+
+
+async def test_a_bad_proxy_header() -> None:
+    settings = EntryPoint(address=":0", proxy_protocol=ProxyProtocol(insecure=True))
+    rig = await Rig.start(answering(OK), settings=settings)
+    reader, writer = await rig.connect()
+    writer.write(b"PROXY TCP4 nonsense\r\n" + GET)
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert rig.refusals == ["BAD_REQUEST_PROXY_PROTOCOL"] and rig.records == []
+    writer.close()
+    await rig.stop()
 
 
 async def test_connect_timeout() -> None:
