@@ -62,6 +62,8 @@ _TABLE: Final = (
     ("MIDDLEWARE_FAILED", 500, ROUTER, "A middleware raised an exception.",
      "CauseDetail in the access log names it; report it with that text."),
     ("INTERNAL", 500, ROUTER, "A fault of the router itself.", "Report it with CauseDetail from the access log."),
+    ("SHUTTING_DOWN", 503, ROUTER, "The router was told to end, and graceTimeOut was over before the exchange.",
+     "Raise graceTimeOut of the entry point where requests take long."),
     ("BREAKER_OPEN", 503, SERVER, "The router's circuit breaker is tripped: the service failed too often.",
      "Look at what the service answered before; the breaker closes by itself once it is well."),
     ("BAD_HOST", 500, CLIENT, "The middleware `headers` allows other hosts than this one (allowedHosts).",

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from edgerouter.causes import CLIENT, declare
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import CODEC_FIELDS, Headers
 from edgerouter.http.message import Response
+from edgerouter.proxy.failures import answer
+
+declare(
+    "UNAUTHORIZED",
+    401,
+    CLIENT,
+    "The client has not shown who it is: name and password, proof or key are absent or wrong.",
+    "CauseDetail says which middleware refused it and why.",
+)
 
 
 def quoted(text: str) -> str:
@@ -46,9 +56,7 @@ def only(headers: Headers, name: str) -> str | None:
 
 def unauthorized(exchange: Exchange, challenge: str, detail: str, status: int = 401) -> Response:
     """The answer to who has not shown who they are (RFC 9110 section 11.6.1)."""
-    exchange.cause = "UNAUTHORIZED"
-    exchange.detail = detail
-    response = Response.text(status, "401 Unauthorized\n", "text/plain")
+    response = answer(exchange, status, "UNAUTHORIZED", detail, "401 Unauthorized\n")
     if challenge:
         response.headers.set("WWW-Authenticate", challenge)
     return response

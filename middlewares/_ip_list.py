@@ -5,10 +5,20 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
+from edgerouter.causes import CLIENT, declare
 from edgerouter.config.dynamic import Model
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
 from edgerouter.middlewares._addresses import ClientAddress, IPStrategy, Ranges
+from edgerouter.proxy.failures import answer
+
+declare(
+    "ADDRESS_REFUSED",
+    403,
+    CLIENT,
+    "The client's address may not pass ipAllowList or ipDenyList.",
+    "Add its range, or set ipStrategy when the router stands behind another proxy; CauseDetail names the address.",
+)
 
 _STATUSES: Final = {int(status): status.phrase for status in HTTPStatus}
 
@@ -45,7 +55,5 @@ class AddressList:
 
     def refuse(self, exchange: Exchange, address: str) -> Response:
         """The answer, with its cause."""
-        exchange.cause = "ADDRESS_REFUSED"
         who = f"the address {address!r} may not pass" if address else "X-Forwarded-For does not hold the address"
-        exchange.detail = f"{self._kind}: {who}"
-        return Response.text(self._status, _STATUSES[self._status])
+        return answer(exchange, self._status, "ADDRESS_REFUSED", f"{self._kind}: {who}", _STATUSES[self._status])

@@ -28,6 +28,7 @@ import base64
 import binascii
 from collections.abc import Awaitable
 
+from edgerouter.causes import ROUTER, declare
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Secret
 from edgerouter.contracts.plugins import Middleware, PluginContext
@@ -38,7 +39,16 @@ from edgerouter.middlewares._identity import check_field, only, quoted, set_iden
 from edgerouter.middlewares._passwords import is_known
 from edgerouter.middlewares._users import Users
 from edgerouter.middlewares._verifier import Busy, verifier
+from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
+
+declare(
+    "AUTH_BUSY",
+    503,
+    ROUTER,
+    "More passwords wait to be checked than basicAuth allows.",
+    "Use cheaper hashes, or look at who tries so many; the answer says when to come again.",
+)
 
 
 class Options(Model, frozen=True):
@@ -126,8 +136,8 @@ def _parse(line: str) -> tuple[str, str]:
 
 
 def _busy(exchange: Exchange) -> Response:
-    exchange.cause = "AUTH_BUSY"
-    exchange.detail = "basicAuth: too many passwords are being checked"
-    response = Response.text(503, "Service Unavailable")
+    response = answer(
+        exchange, 503, "AUTH_BUSY", "basicAuth: too many passwords are being checked", "Service Unavailable"
+    )
     response.headers.set("Retry-After", "1")
     return response

@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final
 
+from edgerouter.causes import ROUTER, SERVER, declare
 from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext, Resend
 from edgerouter.errors import BodyTooLarge, EdgeError, MiddlewareFailed
@@ -38,6 +39,21 @@ from edgerouter.middlewares._fields import media_type
 from edgerouter.middlewares._retry_expression import Attempt, Expression
 from edgerouter.middlewares._spool import Spool
 from edgerouter.registry import middleware
+
+declare(
+    "RESPONSE_TOO_LARGE",
+    500,
+    SERVER,
+    "The response is larger than maxResponseBodyBytes of the middleware buffering.",
+    "Raise maxResponseBodyBytes, or take such responses out of the router that buffers.",
+)
+declare(
+    "BUFFER_FAILED",
+    500,
+    ROUTER,
+    "The temporary file of the middleware buffering could not be written.",
+    "Look at the room in TMPDIR; CauseDetail gives the system's words.",
+)
 
 _TRIES: Final = 10
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))

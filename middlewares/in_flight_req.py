@@ -22,15 +22,25 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
+from edgerouter.causes import CLIENT, declare
 from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
 from edgerouter.middlewares._later import when_free
 from edgerouter.middlewares._source import SourceCriterion, find_source
+from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
 from edgerouter.telemetry.keyed import Holds
 from edgerouter.telemetry.records import RecordBusy, SharedRecords
+
+declare(
+    "TOO_MANY_IN_FLIGHT",
+    429,
+    CLIENT,
+    "As many requests as inFlightReq allows are under way already.",
+    "Raise amount, or look at why the requests take so long.",
+)
 
 
 class Options(Model, frozen=True):
@@ -71,9 +81,9 @@ class InFlightReq(Middleware):
 
     def _decide(self, exchange: Exchange, entry: int) -> Response | None:
         if entry == -1:
-            exchange.cause = "TOO_MANY_IN_FLIGHT"
-            exchange.detail = f"inFlightReq: {self._amount} requests are under way already"
-            return Response.text(429, f"max connections reached: {self._amount}")
+            detail = f"inFlightReq: {self._amount} requests are under way already"
+            text = f"max connections reached: {self._amount}"
+            return answer(exchange, 429, "TOO_MANY_IN_FLIGHT", detail, text)
         if entry >= 0:
             exchange.keep(self._slot, entry)
         return None

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from edgerouter.causes import CONFIGURATION, declare
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext
@@ -28,6 +29,14 @@ from edgerouter.middlewares._fields import add_vary
 from edgerouter.middlewares._kinds import JSON, preferred_kind
 from edgerouter.proxy.forwarded import is_trusted, parse_networks
 from edgerouter.registry import middleware
+
+declare(
+    "MAINTENANCE",
+    503,
+    CONFIGURATION,
+    "The middleware maintenance is on and answers for the server.",
+    "Turn it off when the work is done, or list your own address in allow.",
+)
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">

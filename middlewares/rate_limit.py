@@ -35,6 +35,7 @@ from collections.abc import Awaitable
 from hashlib import blake2b
 from typing import Literal
 
+from edgerouter.causes import CLIENT, CONFIGURATION, declare
 from edgerouter.clients.redis import RedisError, RedisGone, Settings, client
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Duration, Secret
@@ -45,8 +46,24 @@ from edgerouter.middlewares._bucket import SECOND, Rate, go_duration, whole_seco
 from edgerouter.middlewares._later import when_free
 from edgerouter.middlewares._rate_stores import LocalStore, RedisStore, Taken
 from edgerouter.middlewares._source import SourceCriterion, find_source
+from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
 from edgerouter.telemetry.records import RecordBusy, SharedRecords
+
+declare(
+    "RATE_LIMITED",
+    429,
+    CLIENT,
+    "The client sent more requests than rateLimit allows.",
+    "Retry-After in the answer says when to come again; raise average or burst where so many are meant.",
+)
+declare(
+    "LIMIT_STORE_GONE",
+    500,
+    CONFIGURATION,
+    "The Redis that counts for rateLimit does not answer, and the configuration says to refuse then.",
+    "Look at Redis; the middleware's page says how to let requests pass meanwhile.",
+)
 
 
 class RedisTLS(Model, frozen=True):
@@ -160,9 +177,7 @@ class RateLimit(Middleware):
         except (RedisGone, RedisError) as error:
             if self._allows:
                 return None
-            exchange.cause = "LIMIT_STORE_GONE"
-            exchange.detail = f"rateLimit: Redis does not answer: {error}"
-            return Response.text(500, "Internal Server Error")
+            return answer(exchange, 500, "LIMIT_STORE_GONE", f"rateLimit: Redis does not answer: {error}")
         return await self._waited(self._decide(exchange, taken))
 
     async def _waited(self, answer: Response | Awaitable[None] | None) -> Response | None:
@@ -221,6 +236,4 @@ def _redis(options: RedisOptions, name: str, rate: Rate) -> RedisStore:
 
 
 def _too_many(exchange: Exchange, detail: str, text: str = "Too Many Requests") -> Response:
-    exchange.cause = "RATE_LIMITED"
-    exchange.detail = detail
-    return Response.text(429, text)
+    return answer(exchange, 429, "RATE_LIMITED", detail, text)
