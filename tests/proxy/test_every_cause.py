@@ -14,6 +14,11 @@ from edgerouter.causes import _TABLE
 ROOT = pathlib.Path(__file__).parents[2]
 WORD = re.compile(r"[A-Z][A-Z0-9_]+")
 
+
+def strings(node: ast.AST) -> list[str]:
+    return [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
 # Causes that the tables of hostile bytes provoke.
 TABLES = (
     {row.cause for row in REFUSED.values()}
