@@ -1,6 +1,7 @@
 """A Docker daemon of the tests' own, in Swarm mode: the machine's daemon, which others use, stays as it is.
 
-It has its own data, its own socket and no bridge; the overlay networks are real. This kernel may have no IP_VS: the
+It has its own data, its own socket and its own bridge (one that is told to have no bridge removes the machine's
+docker0, and with it the other daemon's network); the overlay networks are real. This kernel may have no IP_VS: the
 services here are reached at their tasks' addresses (dnsrr), and ports are published with mode=host.
 """
 
@@ -26,12 +27,21 @@ EDGE = "edge"  # the overlay network that everything here shares
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ssl")
 
 
+def _program(name: str) -> str:
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") or name
+
+
+def _ip(*words: str) -> None:
+    docker_images.run([_program("ip"), *words])
+
+
 class SwarmDaemon:
     """The daemon and what tests do with it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = folder / "docker.sock"
+        self.bridge = f"er{os.getpid()}"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,7 +51,10 @@ class SwarmDaemon:
 
     def start(self) -> None:
         """Start it and make it a Swarm of one node."""
-        flags = ["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false", "--log-level=warn"]
+        _ip("link", "add", self.bridge, "type", "bridge")
+        _ip("address", "add", f"10.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}.1/24", "dev", self.bridge)
+        _ip("link", "set", self.bridge, "up")
+        flags = [f"--bridge={self.bridge}", "--iptables=false", "--ip-forward=false", "--ip-masq=false", "--log-level=warn"]
         flags += [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
         environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
         with (self.folder / "log").open("wb") as log:
@@ -74,6 +87,7 @@ class SwarmDaemon:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        subprocess.run([_program("ip"), "link", "delete", self.bridge], capture_output=True, check=False)
 
     def docker(self, *words: str) -> str:
         """Run the docker program against this daemon; its output, or AssertionError with its errors."""
