@@ -15,8 +15,10 @@ from aiohttp import web
 
 from edgerouter import __version__
 from edgerouter.config.static import StaticConfiguration
+from edgerouter.control.explain import Explainer
 from edgerouter.control.view import Picture, View
 from edgerouter.dashboard import shapes
+from edgerouter.dashboard.explain import add_explain, add_workloads
 from edgerouter.dashboard.guard import answer, guard
 from edgerouter.dashboard.listing import page_of
 from edgerouter.dashboard.pages import add_pages
@@ -55,12 +57,15 @@ SERVICES: Final = ("api", "dashboard", "prometheus")  # as in api@internal
 
 
 def make_apps(
-    picture: Picture, registry: MetricsRegistry | None, static: StaticConfiguration
+    picture: Picture,
+    registry: MetricsRegistry | None,
+    static: StaticConfiguration,
+    explainer: Explainer | None = None,
 ) -> dict[str, web.Application]:
     """An application for each internal service, to be served on a socket of its own: who is let to one of them by
     whatever rule must not find another behind the same address. ``api`` answers for the page too, as Traefik's does."""
     rooms = {"api": ("api", "dashboard"), "dashboard": ("dashboard",), "prometheus": ("prometheus",)}
-    return {name: make_app(picture, registry, static, rooms[name]) for name in SERVICES}
+    return {name: make_app(picture, registry, static, rooms[name], explainer) for name in SERVICES}
 
 
 def make_app(
@@ -68,6 +73,7 @@ def make_app(
     registry: MetricsRegistry | None,
     static: StaticConfiguration | None = None,
     rooms: Collection[str] = SERVICES,
+    explainer: Explainer | None = None,
 ) -> web.Application:
     """API, dashboard page and metrics, those of them that ``rooms`` and the static configuration name."""
     static = static or StaticConfiguration()
@@ -75,6 +81,8 @@ def make_app(
     base = "" if static.api is None else static.api.base_path.rstrip("/")
     if "api" in rooms and static.api is not None:
         Api(picture, registry, static).add_routes(app.router, f"{base}/api")
+        if explainer is not None:
+            add_explain(app.router, f"{base}/api", explainer)
     if "dashboard" in rooms and static.api is not None and static.api.dashboard:
         add_pages(app.router, base)
     if "prometheus" in rooms and registry is not None and static.metrics.prometheus is not None:
@@ -112,7 +120,7 @@ class Api:
         router.add_get(f"{base}/rawdata", self._simple(shapes.rawdata))
         router.add_get(f"{base}/version", self._simple(self._version))
         router.add_get(f"{base}/problems", self._simple(lambda view: list(map(shapes.camel, view.problems))))
-        router.add_get(f"{base}/workloads", self._simple(lambda view: list(map(shapes.camel, view.ledger))))
+        add_workloads(router, base, self._picture)
         router.add_get(f"{base}/providers", self._simple(lambda view: list(map(shapes.camel, view.providers.values()))))
         router.add_get(f"{base}/workers", self._simple(lambda view: list(map(shapes.camel, view.workers))))
         router.add_get(f"{base}/present", self._present.handle)

@@ -22,6 +22,7 @@ from edgerouter.control import announce, publish_delta
 from edgerouter.control.build_keys import Keys
 from edgerouter.control.configure import Configuring
 from edgerouter.control.drain import Ending
+from edgerouter.control.explain import Explainer
 from edgerouter.control.facts import facts_of
 from edgerouter.control.internal import socket_path
 from edgerouter.control.launch import Launcher
@@ -37,6 +38,7 @@ from edgerouter.control.sockets import Opened, close_all, open_all
 from edgerouter.control.view import Picture, View
 from edgerouter.control.workers import HEARTBEAT, Workers
 from edgerouter.dashboard.api import make_apps
+from edgerouter.dashboard.explain import add_explain, add_workloads
 from edgerouter.errors import ConfigurationError
 from edgerouter.telemetry.records import create_records
 from edgerouter.worker.loops import loop_factory
@@ -108,7 +110,10 @@ class Control:
         self._metrics = metrics_registry(
             static, self._reader, lambda: facts_of(self._picture.view, self._workers.restarts)
         )
-        self._configuring = Configuring(prepared, self._keys, self._publisher, self._picture, str(folder))
+        self._explainer = Explainer(static, prepared.points, self._picture)
+        self._configuring = Configuring(
+            prepared, self._keys, self._publisher, self._picture, str(folder), take=self._explainer.take
+        )
         self._stop = asyncio.Event()
         ping_at = static.ping.entry_point if static.ping is not None else ""
         self._ending = Ending(self._workers, opened, prepared.points, terminating_status(static), ping_at)
@@ -183,9 +188,12 @@ class Control:
     async def _serve_pages(self) -> list[web.AppRunner]:
         """API, dashboard and metrics, each on a private Unix socket; workers reach them as they reach any server. One
         more is for ``edgerouter healthcheck``."""
-        apps = make_apps(self._picture, self._metrics, self._prepared.static)
+        apps = make_apps(self._picture, self._metrics, self._prepared.static, self._explainer)
         places = {self._folder / SOCKET: web.Application()}
-        places[self._folder / SOCKET].router.add_get("/ping", self._ping)
+        own = places[self._folder / SOCKET].router
+        own.add_get("/ping", self._ping)
+        add_explain(own, "", self._explainer)
+        add_workloads(own, "", self._picture)
         places |= {Path(socket_path(str(self._folder), name)): app for name, app in apps.items()}
         runners = []
         for path, app in places.items():

@@ -36,6 +36,8 @@ Usage: edgerouter [command] [flags]
 Commands:
     (none)       run the router
     check        check the static configuration and the file provider's files, and start nothing
+    explain      say which router takes a request, and why: explain URL
+    ledger       list every workload that was seen, what became of it, and what to write
     healthcheck  ask the router on this machine whether it is well
     causes       print what a cause in the access log means and what to do: causes CONNECT_REFUSED; all without a name
     schema       print the JSON Schema of the configuration: schema [static|dynamic]
@@ -315,9 +317,18 @@ def _proc(process: int, name: str) -> list[str]:
         return [word.decode(errors="replace") for word in file.read().split(b"\0")][:-1]
 
 
+def _asking(command: str, arguments: Sequence[str]) -> int:
+    from edgerouter import cli_ask  # brings routing in
+
+    done: int = getattr(cli_ask, command)(arguments)
+    return done
+
+
 _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "run": _run,
     "check": _check,
+    "explain": lambda arguments: _asking("explain", arguments),
+    "ledger": lambda arguments: _asking("show_ledger", arguments),
     "healthcheck": _healthcheck,
     "causes": _causes,
     "schema": _schema,

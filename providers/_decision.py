@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edgerouter.config.dynamic import DynamicConfiguration
+from edgerouter.config.dynamic import DynamicConfiguration, Router
 from edgerouter.config.labels import LabelResult, decode_labels
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Snapshot, Workload
@@ -100,6 +100,7 @@ class _Seen(msgspec.Struct, frozen=True):
     verdict: Verdict
     draft: Draft | None = None
     problems: tuple[Problem, ...] = ()
+    rules: Mapping[str, str] = {}  # of routers that it would have brought
 
 
 def decide(bearers: Sequence[Bearer], settings: Settings, decoded: Decoded | None = None) -> Snapshot:
@@ -125,7 +126,8 @@ def _consider(bearer: Bearer, settings: Settings, decoded: Decoded) -> _Seen:
     verdict = _not_taken(bearer, result, settings)
     if verdict is not None:
         problems = result.problems if verdict.code == "BAD_LABEL" else ()
-        return _Seen(bearer, verdict, problems=_placed(bearer, problems))
+        draft = synthesize(_item(bearer, result, result.configuration, settings), settings.template, settings.provider)
+        return _Seen(bearer, verdict, problems=_placed(bearer, problems), rules=_rules(draft.routers or draft.unused))
     configuration, refused = limit(
         result.configuration,
         bearer.labels,
@@ -136,7 +138,12 @@ def _consider(bearer: Bearer, settings: Settings, decoded: Decoded) -> _Seen:
         provider=settings.provider,
     )
     draft = synthesize(_item(bearer, result, configuration, settings), settings.template, settings.provider)
-    return _Seen(bearer, bearer.state or Verdict(ROUTED), draft, (*_placed(bearer, result.problems), *refused))
+    problems = (*_placed(bearer, result.problems), *refused)
+    return _Seen(bearer, bearer.state or Verdict(ROUTED), draft, problems, _rules(draft.unused))
+
+
+def _rules(routers: Mapping[str, Router]) -> dict[str, str]:
+    return {name: router.rule for name, router in routers.items()}
 
 
 def _placed(bearer: Bearer, problems: Sequence[Problem]) -> tuple[Problem, ...]:
@@ -234,6 +241,7 @@ def _workload(seen: _Seen, merged: Merged, settings: Settings) -> Workload:
         services=merged.services.get(bearer.id, ()),
         servers=servers,
         detail=dict(bearer.detail),
+        rules=dict(seen.rules),
     )
 
 

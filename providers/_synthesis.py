@@ -85,6 +85,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     middlewares: dict[str, Middleware] = {}
     problems: tuple[Problem, ...] = ()
     failed: Reach | None = None
+    unused: dict[str, Router] = {}  # routers that are not made, for the ledger
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +107,7 @@ def synthesize(item: Item, template: Template | None, source: str) -> Draft:
     routers = builder.routers(http, services)
     if builder.failed is not None and builder.failed.code == "NO_PORT" and item.says_nothing:
         # Not meant to be routed: a job, a worker. The ledger tells; nothing is reserved and nobody is alarmed.
-        return Draft(item=item, middlewares=dict(http.middlewares), failed=builder.failed)
+        return Draft(item=item, middlewares=dict(http.middlewares), failed=builder.failed, unused=routers)
     return Draft(
         item=item,
         routers=routers,

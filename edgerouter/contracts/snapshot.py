@@ -15,7 +15,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One container, task or Ingress that was seen, and what became of it.
 
     ``verdict`` is a code: ROUTED, NOT_ENABLED, CONSTRAINTS, NOT_RUNNING, STARTING, UNHEALTHY, NO_PORT,
-    NO_SHARED_NETWORK, BAD_LABEL, SHADOWED ... ``reason`` a sentence, ``fix`` the label or option to write.
+    NO_SHARED_NETWORK, BAD_LABEL, SHADOWED ... ``reason`` a sentence, ``fix`` the label or option to write. ``rules``,
+    by router, are those that it would have brought if it had been taken.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     services: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
     detail: dict[str, str] = {}
+    rules: dict[str, str] = {}
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

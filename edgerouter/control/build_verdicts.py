@@ -21,6 +21,11 @@ _CODES: Final = {
     "service": "BAD_SERVICE",
     "middlewares": "BAD_MIDDLEWARE",
 }
+_FIXES: Final = {  # where the fault itself has no hint
+    "rule": "mend the rule",
+    "service": "define that service, or leave out the router's service",
+    "middlewares": "define that middleware, or take it out of the router's middlewares",
+}
 
 
 def judge(
@@ -51,7 +56,10 @@ def _judged(
     name, fault = bad[0]
     verdict = ROUTED if good else _CODES.get(fault.field, "BAD_CONFIG")
     return msgspec.structs.replace(
-        workload, verdict=verdict, reason=f"router {name!r}: {fault.message}", fix=fault.hint or workload.fix
+        workload,
+        verdict=verdict,
+        reason=f"router {name!r}: {fault.message}",
+        fix=fault.hint or workload.fix or _FIXES.get(fault.field, ""),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from edgerouter.config.types import Problem
+from edgerouter.contracts.plan import Plan
 from edgerouter.contracts.snapshot import Provider, Snapshot
 from edgerouter.control import announce
 from edgerouter.control.build import Build, Builder, Inputs
@@ -29,7 +30,8 @@ log = logging.getLogger("edgerouter.control")
 
 
 class Configuring:
-    """Runs the providers and publishes what they say. ``folder`` holds the control process's Unix sockets."""
+    """Runs the providers and publishes what they say. ``folder`` holds the control process's Unix sockets; ``take`` is
+    called with every plan."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Configuring:
         picture: Picture,
         folder: str,
         make_builder: Callable[[Keys], Builder] = Builder,
+        take: Callable[[Plan], None] = lambda plan: None,
     ) -> None:
         self._prepared = prepared
         self._publisher = publisher
@@ -46,6 +49,7 @@ class Configuring:
         self._internal = internal_snapshot(prepared.static, folder)
         self._keys = keys
         self._make_builder = make_builder
+        self._take = take
         self._builder = make_builder(keys)
         self._ledger = Ledger()
         self._problems = announce.ProblemLog()
@@ -102,6 +106,7 @@ class Configuring:
     def _publish(self, build: Build, began: float) -> None:
         seconds = time.monotonic() - began
         generation = self._publisher.publish(build.plan)
+        self._take(build.plan)
         self._fault = ()
         self._show(build, generation, seconds)
         task = asyncio.ensure_future(self._confirm(generation, build, began))

@@ -116,6 +116,7 @@ class WorkloadView(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
     detail: dict[str, str] = {}
+    rules: dict[str, str] = {}
     first_seen: float = 0.0
     changed: float = 0.0
     left: float = 0.0

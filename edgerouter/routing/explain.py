@@ -1,16 +1,19 @@
 """Why an exchange went to its router: every router of its entry point, in the order of trial, clause by clause.
 
-For people, so it may be slow: it walks all routers; the predicates are those that ``match`` evaluates.
+For people, so it may be slow: it walks all routers; the predicates are those that ``match`` evaluates. With thousands
+of routers the clauses are looked at only where they tell something: ``most`` bounds how many.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cmp_to_key
 from typing import Final
 
 from edgerouter.http.exchange import Exchange
 from edgerouter.routing.entry import Entry
 from edgerouter.routing.table import RoutingTable
+from edgerouter.rules.compile import Rule
 from edgerouter.rules.explain import Verdict, explain_rule
 
 WON: Final = "won"
@@ -26,6 +29,7 @@ class Trial:
     """What became of one router. ``reason`` is a sentence; ``holds`` says whether its rule does."""
 
     def __init__(self, entry: Entry, outcome: str, reason: str, holds: bool, verdicts: list[Verdict]) -> None:
+        self.entry = entry
         self.name = entry.route.name
         self.rule = entry.route.rule
         self.priority = int(entry.priority)
@@ -49,17 +53,59 @@ class Explanation:
         return [trial for trial in self.trials if trial.outcome == NEAR]
 
 
-def explain(table: RoutingTable, exchange: Exchange) -> Explanation:
-    """Try every router of the exchange's entry point; those of other entry points are listed when their rule holds."""
+def in_order(table: RoutingTable) -> list[Entry]:
+    """All routers as they are tried: live ones first, then by priority."""
+    return sorted(table.entries.values(), key=cmp_to_key(_order))
+
+
+def explain(
+    table: RoutingTable, exchange: Exchange, ordered: Sequence[Entry] | None = None, most: int = 0
+) -> Explanation:
+    """Try every router of the exchange's entry point; those of other entry points are listed when their rule holds.
+
+    ``ordered`` is what ``in_order`` gave for this table. ``most``: of routers whose rule does not hold, only so many
+    have their clauses looked at, those with the fewest false ones; 0: all.
+    """
     route = table.match(exchange)
     winner = "" if route is None else route.name
     secure = exchange.request.scheme == "https"
     trials: list[Trial] = []
-    for entry in sorted(table.entries.values(), key=cmp_to_key(_order)):
+    failed: list[tuple[int, int, Trial]] = []
+    for entry in in_order(table) if ordered is None else ordered:
         trial = _try(entry, exchange, secure, winner)
         if trial.outcome != OTHER_ENTRYPOINT or trial.holds:
             trials.append(trial)
+        if trial.outcome == FAILED and entry.rule is not None:
+            failed.append((_false_clauses(entry.rule, exchange), len(failed), trial))
+        elif entry.rule is not None and trial.holds:
+            trial.verdicts = explain_rule(entry.rule, exchange).verdicts
+    for _, _, trial in sorted(failed, key=_by_falseness)[: most or len(failed)]:
+        _look_closer(trial, exchange)
     return Explanation(winner, trials)
+
+
+def _by_falseness(item: tuple[int, int, Trial]) -> tuple[int, int]:
+    return item[0], item[1]
+
+
+def _false_clauses(rule: Rule, exchange: Exchange) -> int:
+    """How many clauses do not hold; a rule of which none holds is no near miss, and comes last."""
+    count = 0
+    for part in rule.parts:
+        if part.predicate.test(exchange) == part.negated:
+            count += 1
+    return count if count < len(rule.parts) else 1000 + count
+
+
+def _look_closer(trial: Trial, exchange: Exchange) -> None:
+    """Say which clauses kept the router's rule from holding."""
+    rule = trial.entry.rule
+    assert rule is not None
+    found = explain_rule(rule, exchange)
+    trial.verdicts = found.verdicts
+    trial.reason = f"does not hold: {', '.join(found.decisive or found.false_clauses())}"
+    if found.decisive and any(verdict.holds for verdict in found.verdicts):
+        trial.outcome = NEAR
 
 
 def _order(one: Entry, other: Entry) -> int:
@@ -71,13 +117,9 @@ def _order(one: Entry, other: Entry) -> int:
 def _try(entry: Entry, exchange: Exchange, secure: bool, winner: str) -> Trial:
     if entry.rule is None:
         return Trial(entry, UNREADABLE, "its rule could not be read, so it matches nothing", False, [])
-    found = explain_rule(entry.rule, exchange)
-    outcome, reason = _judge(entry, exchange, secure, found.matched, winner)
-    if outcome == FAILED:
-        reason = f"does not hold: {', '.join(found.decisive or found.false_clauses())}"
-        if found.decisive and any(verdict.holds for verdict in found.verdicts):
-            outcome = NEAR
-    return Trial(entry, outcome, reason, found.matched, found.verdicts)
+    holds = entry.rule.predicate.test(exchange)
+    outcome, reason = _judge(entry, exchange, secure, holds, winner)
+    return Trial(entry, outcome, reason, holds, [])
 
 
 def _judge(entry: Entry, exchange: Exchange, secure: bool, holds: bool, winner: str) -> tuple[str, str]:
@@ -91,4 +133,4 @@ def _judge(entry: Entry, exchange: Exchange, secure: bool, holds: bool, winner: 
         return WON, "its rule holds, and no router before it matched"
     if holds:
         return LOST, f"its rule holds, but {winner} comes first"
-    return FAILED, ""
+    return FAILED, "its rule does not hold"

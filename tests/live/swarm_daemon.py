@@ -54,7 +54,8 @@ class SwarmDaemon:
         _ip("link", "add", self.bridge, "type", "bridge")
         _ip("address", "add", f"10.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}.1/24", "dev", self.bridge)
         _ip("link", "set", self.bridge, "up")
-        flags = [f"--bridge={self.bridge}", "--iptables=false", "--ip-forward=false", "--ip-masq=false", "--log-level=warn"]
+        flags = [f"--bridge={self.bridge}", "--iptables=false", "--ip-forward=false", "--ip-masq=false"]
+        flags += ["--log-level=warn"]
         flags += [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
         environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
         with (self.folder / "log").open("wb") as log:

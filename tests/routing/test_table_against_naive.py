@@ -12,6 +12,7 @@ from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request
 from edgerouter.routing.builder import TableBuilder
 from edgerouter.routing.entry import Entry
+from edgerouter.routing.explain import LOST, WON, explain, in_order
 from edgerouter.routing.table import RoutingTable
 from edgerouter.rules.compile import Rule, compile_rule
 
@@ -103,11 +104,15 @@ def test_same_winner_as_a_walk_over_all_rules(seed: int) -> None:
     for generation in range(4):
         before, routers_before = table, list(routers)
         table = build(routers, before)
+        ordered = in_order(table)
         for _ in range(100):
             exchange = random_exchange(dice)
             expected = naive(routers, exchange)
             winners += expected is not None
             assert names(table.match(exchange)) == names(expected)
+            told = explain(table, exchange, ordered, 1)
+            holding = [trial.name for trial in told.trials if trial.outcome in (WON, LOST)]
+            assert told.winner == names(expected) == (holding[0] if holding else "")
         dice.shuffle(routers)
         routers = routers[: len(routers) // 2] + [Router(dice, f"g{generation}-{i}@p") for i in range(10)]
         build(routers, table)  # abandoned: the table in use must not notice

@@ -1,0 +1,42 @@
+"""/api/explain: the answer to one question about a request, and the same with the ledger for the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from edgerouter.control.explain import Explainer, Question
+from edgerouter.control.view import Picture
+from edgerouter.dashboard import shapes
+from edgerouter.dashboard.guard import answer, refuse
+
+
+def add_explain(router: web.UrlDispatcher, base: str, explainer: Explainer) -> None:
+    """``base/explain?url=...&method=GET&header=Name: value&entrypoint=web&client=127.0.0.1``"""
+
+    async def handle(request: web.Request) -> web.Response:
+        query = request.query
+        question = Question(
+            url=query.get("url", ""),
+            method=query.get("method", "GET").upper(),
+            headers=tuple(query.getall("header", [])),
+            entry_point=query.get("entrypoint", ""),
+            client=query.get("client", "127.0.0.1"),
+        )
+        try:
+            found = await asyncio.to_thread(explainer.explain, question)
+        except ValueError as error:
+            return refuse(400, str(error))
+        return answer(found)
+
+    router.add_get(f"{base}/explain", handle)
+
+
+def add_workloads(router: web.UrlDispatcher, base: str, picture: Picture) -> None:
+    """``base/workloads``: the ledger."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return answer(list(map(shapes.camel, picture.view.ledger)))
+
+    router.add_get(f"{base}/workloads", handle)

@@ -1,0 +1,109 @@
+"""The commands that ask a running router: ``edgerouter explain`` and ``edgerouter ledger``. Their arguments and nothing
+else; nothing may import this file but ``cli``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from edgerouter.control.ask import Unanswered, ask
+from edgerouter.control.explain import Explained
+from edgerouter.control.explain_text import explained, ledger
+
+_EXPLAIN: Final = """\
+Usage: edgerouter explain URL | ID [flags]
+
+Says which router takes a request and why, which ones came near, what it passes, and what discovery left out that would
+have taken it. ID is what the 404 page shows to trusted networks.
+
+    -H, --header='Name: value'   a header of the request, as often as needed
+    --method=GET                 its method
+    --entrypoint=NAME            where it comes in; by the URL's port when not given
+    --client=127.0.0.1           its client's address
+    --api=http://host:8080       ask that router's API, not the router on this machine
+    --json                       print the answer as the API gives it
+"""
+_LEDGER: Final = """\
+Usage: edgerouter ledger [flags]
+
+Lists every workload that was seen, what became of it, why, and what to write.
+
+    --all                        those too that are gone
+    --api=http://host:8080       ask that router's API, not the router on this machine
+    --json                       print the answer as the API gives it
+"""
+_NAMES: Final = {"-H": "header", "--header": "header", "-X": "method"}
+
+
+class _Arguments:
+    """``values``: flag -> its values; ``words`` are all others. Raises ValueError that says what is wrong."""
+
+    def __init__(self, arguments: Sequence[str], valued: Sequence[str], plain: Sequence[str]) -> None:
+        self.values: dict[str, list[str]] = {}
+        self.words: list[str] = []
+        rest = list(arguments)
+        while rest:
+            word = rest.pop(0)
+            if not word.startswith("-") or word == "-":
+                self.words.append(word)
+                continue
+            flag, equals, value = word.partition("=")
+            name = _NAMES.get(flag, flag.lstrip("-"))
+            if name in plain and not equals:
+                self.values[name] = ["true"]
+            elif name not in valued:
+                raise ValueError(f"there is no flag {flag}")
+            elif equals or rest:
+                self.values.setdefault(name, []).append(value if equals else rest.pop(0))
+            else:
+                raise ValueError(f"{flag} wants a value")
+
+    def last(self, name: str, default: str = "") -> str:
+        """The last value of a flag."""
+        return self.values.get(name, [default])[-1]
+
+
+def explain(arguments: Sequence[str]) -> int:
+    """Exit code 0: a server answers such a request. 1: the router does. 2: wrong arguments, or nobody to ask."""
+    try:
+        given = _Arguments(arguments, ("header", "method", "entrypoint", "client", "api"), ("json",))
+        if len(given.words) != 1:
+            raise ValueError("name one URL, or the id that a 404 page shows")
+    except ValueError as error:
+        return _refuse(f"explain: {error}", _EXPLAIN)
+    query = [("url", given.words[0])]
+    query += [(name, given.last(name)) for name in ("method", "entrypoint", "client") if name in given.values]
+    query += [("header", header) for header in given.values.get("header", ())]
+    try:
+        body = ask("/explain", query, given.last("api"))
+    except Unanswered as error:
+        return _refuse(f"explain: {error}")
+    answer = msgspec.json.decode(body, type=Explained)
+    print(body.decode() if "json" in given.values else explained(answer), end="")
+    return 1 if answer.status else 0
+
+
+def show_ledger(arguments: Sequence[str]) -> int:
+    """Exit code 0: all that is there takes requests or is not meant to. 2: wrong arguments, or nobody to ask."""
+    try:
+        given = _Arguments(arguments, ("api",), ("json", "all"))
+        if given.words:
+            raise ValueError(f"what is {given.words[0]!r}?")
+    except ValueError as error:
+        return _refuse(f"ledger: {error}", _LEDGER)
+    try:
+        body = ask("/workloads", (), given.last("api"))
+    except Unanswered as error:
+        return _refuse(f"ledger: {error}")
+    print(body.decode() if "json" in given.values else ledger(msgspec.json.decode(body), "all" in given.values), end="")
+    return 0
+
+
+def _refuse(message: str, usage: str = "") -> int:
+    print(f"edgerouter {message}", file=sys.stderr)
+    if usage:
+        print(usage, file=sys.stderr, end="")
+    return 2
