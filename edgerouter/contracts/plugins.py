@@ -99,6 +99,7 @@ class Server:
         self.base_path = ""
         self.in_flight = 0
         self.transport = ""  # qualified name of its serversTransport; "" is the static configuration's
+        self.settings: object = None  # net.pool.TransportSettings of its own, before those of its transport
         self.pool: object = None
         self.retired = False
 

@@ -40,8 +40,9 @@ class Exchange:
         self.slots: list[object] | None = None
         self.choices: dict[str, object] | None = None
 
-    def fetch(self, service: str, request: Request) -> Awaitable[Response]:
-        """Send a request of a middleware's own to a service (``name@provider``); its body can be read to the end."""
+    def fetch(self, service: object, request: Request) -> Awaitable[Response]:
+        """Send a request of a middleware's own to a service, by its name (``name@provider``) or to one that it made for
+        itself; its body can be read to the end."""
         raise RuntimeError("this exchange has no engine")
 
     def slot(self, index: int) -> object:

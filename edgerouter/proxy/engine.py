@@ -97,7 +97,7 @@ class EngineExchange(Exchange):
         super().__init__(request)
         self._engine = engine
 
-    def fetch(self, service: str, request: Request) -> Awaitable[Response]:
+    def fetch(self, service: object, request: Request) -> Awaitable[Response]:
         """See ``Exchange.fetch``; the response's failures come as responses with their status."""
         return self._engine.fetch(service, request, self.client_address)
 
@@ -252,16 +252,16 @@ class Engine(Handler):
 
     def make_pool(self, server: Server) -> Pool:
         """Give a server its pool of connections, on its first request."""
-        settings = self.transports.get(server.transport)
-        if settings is None:
-            settings = self.transports[""]
+        settings = server.settings
+        if not isinstance(settings, TransportSettings):
+            settings = self.transports.get(server.transport) or self.transports[""]
         return self.pools.join(server, settings)
 
-    def fetch(self, service: str, request: Request, client_address: str = "") -> Awaitable[Response]:
-        """Send a side request to a service by its qualified name; nothing of it is recorded."""
+    def fetch(self, service: object, request: Request, client_address: str = "") -> Awaitable[Response]:
+        """Send a side request to a service, or to the one of that qualified name; nothing of it is recorded."""
         downstream = SideDownstream(self.loop)
         downstream.client_address = client_address
-        node: Service | None = self.table.service(service)
+        node: Service | None = service if isinstance(service, Service) else self.table.service(str(service))
         if node is None:
             downstream.respond(failure_response(NoServer(f"there is no service {service}"), request))
             return downstream.future
