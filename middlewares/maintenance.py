@@ -1,7 +1,7 @@
 """maintenance: answers everybody 503 with a page and Retry-After, but for the addresses that may pass.
 
-The address is the connection's (after a PROXY header), never X-Forwarded-For. Clients that prefer JSON get JSON.
-``enabled: false`` switches it off and leaves it in place. The access log names the cause ``MAINTENANCE``.
+The address is the connection's (after a PROXY header) unless ``ipStrategy`` names another. Clients that prefer JSON
+get JSON. ``enabled: false`` switches it off and leaves it in place. The access log names the cause ``MAINTENANCE``.
 
     labels:  edgerouter.http.middlewares.closed.maintenance.retryafter=30m
              edgerouter.http.middlewares.closed.maintenance.allow=10.0.0.0/8
@@ -25,9 +25,9 @@ from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
+from edgerouter.middlewares._addresses import ClientAddress, IPStrategy, Ranges
 from edgerouter.middlewares._fields import add_vary
 from edgerouter.middlewares._kinds import JSON, preferred_kind
-from edgerouter.proxy.forwarded import is_trusted, parse_networks
 from edgerouter.registry import middleware
 
 declare(
@@ -54,6 +54,8 @@ class Options(Model, frozen=True):
     enabled: bool = True
     # addresses and ranges that pass
     allow: tuple[str, ...] = ()
+    # which address is the client's
+    ip_strategy: IPStrategy | None = None
     # when clients shall come again; 0: Retry-After is not sent
     retry_after: Duration = Duration(300)
     # the page, HTML
@@ -68,10 +70,8 @@ class Maintenance(Middleware):
 
     def __init__(self, options: Options, context: PluginContext) -> None:
         super().__init__()
-        try:
-            self._allowed = parse_networks(options.allow)
-        except ValueError as error:
-            raise ValueError(f"maintenance: allow: {error}; write an address or a range such as 10.0.0.0/8") from None
+        self._allowed = Ranges("maintenance: allow", options.allow)
+        self._client = ClientAddress("maintenance: ipStrategy", options.ip_strategy)
         if options.page and options.page_file:
             raise ValueError("maintenance: write page or pageFile, not both")
         self._enabled = options.enabled
@@ -80,7 +80,7 @@ class Maintenance(Middleware):
 
     def on_request(self, exchange: Exchange) -> Response | None:
         """See ``Middleware.on_request``."""
-        if not self._enabled or is_trusted(exchange.client_address, self._allowed):
+        if not self._enabled or self._client.of(exchange) in self._allowed:
             return None
         exchange.cause = "MAINTENANCE"
         exchange.detail = "the middleware maintenance answers for the server"

@@ -36,6 +36,7 @@ class Exchange:
         self.server_url = ""
         self.retries = 0
         self.started = 0.0
+        self.route: object = None  # the engine's: what was matched
         self.forwarded_for = True  # append the peer to X-Forwarded-For
         self.slots: list[object] | None = None
         self.choices: dict[str, object] | None = None
@@ -44,6 +45,11 @@ class Exchange:
         """Send a request of a middleware's own to a service, by its name (``name@provider``) or to one that it made for
         itself; its body can be read to the end."""
         raise RuntimeError("this exchange has no engine")
+
+    def fetch_inside(self, after: object, request: Request) -> Awaitable[Response] | None:
+        """As ``fetch``, but through the steps inside of ``after`` and to the router's service; it goes on when this
+        exchange is over. None where ``after`` is no step of the router's own."""
+        return None
 
     def slot(self, index: int) -> object:
         """Return what ``keep`` stored at the index, None at first."""

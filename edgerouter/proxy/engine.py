@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Awaitable
 from typing import Any
 
-from edgerouter.contracts.plugins import Server, Service, Table
+from edgerouter.contracts.plugins import Middleware, Route, Server, Service, Table
 from edgerouter.errors import EdgeError, NoServer
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
@@ -100,6 +100,14 @@ class EngineExchange(Exchange):
     def fetch(self, service: object, request: Request) -> Awaitable[Response]:
         """See ``Exchange.fetch``; the response's failures come as responses with their status."""
         return self._engine.fetch(service, request, self.client_address)
+
+    def fetch_inside(self, after: object, request: Request) -> Awaitable[Response] | None:
+        """See ``Exchange.fetch_inside``."""
+        route = self.route
+        if not isinstance(route, Route) or route.service is None or after not in route.steps:
+            return None
+        steps = route.steps[route.steps.index(after) + 1 :]
+        return self._engine.fetch_inside(self, request, route.service, steps)
 
 
 class SideDownstream(Downstream):
@@ -265,12 +273,29 @@ class Engine(Handler):
         if node is None:
             downstream.respond(failure_response(NoServer(f"there is no service {service}"), request))
             return downstream.future
+        return self._start_side(downstream, EngineExchange(self, request), node, [])
+
+    def fetch_inside(
+        self, asker: Exchange, request: Request, node: Service, steps: list[Middleware]
+    ) -> Awaitable[Response]:
+        """Send a side request through some steps of a route."""
+        downstream = SideDownstream(self.loop)
+        downstream.client_address = asker.client_address
         exchange = EngineExchange(self, request)
+        exchange.entrypoint, exchange.router = asker.entrypoint, asker.router
+        exchange.client_address, exchange.client_port = asker.client_address, asker.client_port
+        exchange.tls_version, exchange.tls_cipher = asker.tls_version, asker.tls_cipher
+        exchange.forwarded_for = asker.forwarded_for
+        return self._start_side(downstream, exchange, node, steps)
+
+    def _start_side(
+        self, downstream: SideDownstream, exchange: EngineExchange, node: Service, steps: list[Middleware]
+    ) -> Awaitable[Response]:
         exchange.started = time.monotonic()
         flow = Flow(self, downstream, exchange, None)
         flow.recorded = False
         downstream.flow = flow
-        flow.start_at(node)
+        flow.start_at(node, steps)
         return downstream.future
 
     def report(self, error: Exception, exchange: Exchange) -> None:

@@ -57,6 +57,8 @@ class Flow(Attempts):
         self._entered = 0
         self._filtered = 0  # steps that have put their request filter on
         self._node: Service | None = None
+        self._top: Service | None = None  # where the way down the service tree begins
+        self._own = 0  # steps that stand before any that a service brings
         self._task: asyncio.Task[None] | None = None
         self._retired: list[Middleware] | None = None
 
@@ -89,13 +91,17 @@ class Flow(Attempts):
         elif route.asleep:
             self._fail(Asleep(route.asleep))
         else:
-            self._node = route.service
+            self._node = self._top = route.service
             self._steps = route.steps
+            self._own = len(route.steps)
+            exchange.route = route
             self._walk_in(0)
 
-    def start_at(self, service: Service) -> None:
-        """A side request: no router, no steps of one."""
-        self._node = service
+    def start_at(self, service: Service, steps: list[Middleware]) -> None:
+        """A side request: no router; some steps of one, or none."""
+        self._node = self._top = service
+        self._steps = steps
+        self._own = len(steps)
         self._walk_in(0)
 
     def _walk_in(self, i: int) -> None:
@@ -314,9 +320,8 @@ class Flow(Attempts):
         self._drop_response()
         if body is not None:
             body.rewind()
-        route = self.route
-        self._retire_steps(max(len(route.steps) if route is not None else 0, position))
-        self._node = target or (route.service if route is not None else self._node)
+        self._retire_steps(max(self._own, position))
+        self._node = target or self._top
         self._leaf = None
         self._tried = None
         self._fresh = True
