@@ -41,7 +41,7 @@ class Router(Model, frozen=True):
     """Rule, middlewares and service. ``priority`` 0 means the rule's length in bytes."""
 
     entry_points: tuple[str, ...] = ()  # where it listens; the default entry points when empty
-    middlewares: tuple[str, ...] = ()  # steps, outermost first
+    middlewares: tuple[str, ...] = ()  # steps, outermost first; !name@default leaves out a default of the entry point
     service: str = ""  # where requests go
     rule: str = ""  # which requests it takes
     parent_refs: tuple[str, ...] = ()  # routers above it

@@ -109,6 +109,7 @@ class EntryPointHttp(Model, frozen=True):
 
     redirections: Redirections = Redirections()
     middlewares: tuple[str, ...] = ()  # put in front of every router's middlewares (name@provider)
+    default_middlewares: tuple[str, ...] = ()  # the same, behind those; a router leaves one out by "!name@default"
     tls: EntryPointTLS | None = None
     encoded_characters: EncodedCharacters | None = None
     encode_query_semicolons: bool = False  # turn ; in a query into %3B instead of &

@@ -12,7 +12,7 @@ import msgspec
 
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.config.types import hide_hook
-from edgerouter.control.view import EntryPointView, MiddlewareView, RouterView, ServiceView, View
+from edgerouter.control.view import ChainView, EntryPointView, MiddlewareView, RouterView, ServiceView, View
 
 Json = dict[str, Any]
 
@@ -58,11 +58,23 @@ def router(item: RouterView) -> Json:
     }
     if item.middlewares:
         shape["middlewares"] = list(item.middlewares)
+    if item.chain:
+        shape["chain"] = [_link(link) for link in item.chain]
     if item.tls:
         shape.setdefault("tls", {})
     for word in ("refused", "asleep"):
         if getattr(item, word):
             shape[word] = getattr(item, word)
+    return shape
+
+
+def _link(link: ChainView) -> Json:
+    """One middleware of the chain that requests really pass, and who put it there."""
+    shape: Json = {"name": link.name, "type": link.kind.lower(), "origin": link.origin}
+    if link.via:
+        shape["via"] = list(link.via)
+    if link.left_out:
+        shape["leftOut"] = True
     return shape
 
 

@@ -40,8 +40,9 @@ class Aggregate(msgspec.Struct, frozen=True):
 
 
 def qualify(name: str, provider: str) -> str:
-    """``web`` in docker is ``web@docker``; a name that holds ``@`` is qualified already, "" stays."""
-    return name if not name or "@" in name else f"{name}@{provider}"
+    """``web`` in docker is ``web@docker``; a name that holds ``@`` is qualified already, "" stays. ``!web`` leaves
+    something out that somebody else added, so it is nobody's own."""
+    return name if not name or "@" in name or name[0] == "!" else f"{name}@{provider}"
 
 
 def provider_of(name: str) -> str:

@@ -25,6 +25,7 @@ from edgerouter.control.build_routers import RouterMemory, Routers, RuleCheck, c
 from edgerouter.control.build_services import DEFAULT_TRANSPORT, Node, Services, make_node
 from edgerouter.control.build_types import Build, Fault, Inputs, status
 from edgerouter.control.build_verdicts import judge
+from edgerouter.control.presets import PRESET, SNAPSHOT
 from edgerouter.control.view import EntryPointView, MiddlewareView, ServerView, ServiceView
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class Builder:
 
     def build(self, inputs: Inputs) -> Build:
         """Make the Plan of these inputs. Never raises for a fault of the configuration."""
-        whole = self._aggregator.aggregate(inputs.snapshots)
+        whole = self._aggregator.aggregate({PRESET: SNAPSHOT, **inputs.snapshots})
         found = _problems_by_provider(inputs)
         service_names = Names("service", whole.services, found)
         limits = Limits(inputs.guard, inputs.roots)
@@ -221,7 +222,10 @@ def _users(services: Services, routers: Routers) -> _Users:
             used[view.service][name] = None
         else:
             used[view.service] = {name: None}
-        for middleware in view.middlewares:
+        for link in view.chain:
+            for middleware in (*link.via, link.name) if not link.left_out else ():
+                users.middlewares.setdefault(middleware, {})[name] = None
+        for middleware in view.middlewares:  # what is broken is not in the chain
             users.middlewares.setdefault(middleware, {})[name] = None
     for name, node in services.nodes.items():
         for child in node.children:
@@ -258,4 +262,5 @@ def _middleware_views(middlewares: Middlewares, users: _Users) -> dict[str, Midd
             used_by=tuple(users.middlewares.get(name, ())),
         )
         for name, step in middlewares.steps.items()
+        if middlewares.shown(name)
     }

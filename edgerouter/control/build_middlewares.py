@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import msgspec
+
 from edgerouter.clients.references import Limits
 from edgerouter.config import effect
 from edgerouter.config.dynamic import Middleware
@@ -13,7 +15,8 @@ from edgerouter.control.aggregate import MIDDLEWARE_PATHS, SERVICE_PATHS, names_
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden, revealed
 from edgerouter.control.build_trial import try_middleware
-from edgerouter.control.build_types import Fault, Step, refusal
+from edgerouter.control.build_types import Fault, Link, Step, refusal
+from edgerouter.control.presets import PRESET
 
 CHAIN = "chain"
 NO_LIMITS = Limits()
@@ -77,6 +80,8 @@ class Middlewares:
         self._guard = guard
         self._expanded: dict[str, tuple[tuple[str, ...], Fault | None]] = {}
         self._open: list[str] = []
+        self._traced: dict[str, tuple[Link, ...]] = {}
+        self._asked: set[str] = set()
         self.faults: dict[str, list[Fault]] = {}
         for name, step in steps.items():
             faults = self._own_faults(step)
@@ -93,6 +98,27 @@ class Middlewares:
             elif service not in self._services:
                 faults.append(Fault("service", *self._service_names.missing(service)))
         return faults
+
+    def links(self, wanted: tuple[str, ...]) -> tuple[Link, ...]:
+        """The middlewares that really run, each with the chains that brought it; what is broken is not among them."""
+        return tuple(link for name in wanted for link in self._trace(name))
+
+    def _trace(self, name: str) -> tuple[Link, ...]:
+        known = self._traced.get(name)
+        if known is None:
+            step = self.steps.get(name)
+            if step is None or self.expanded(name)[1] is not None:
+                known = ()
+            elif step.chain is None:
+                known = (Link(name, step.kind),)
+            else:
+                known = tuple(
+                    msgspec.structs.replace(link, via=(name, *link.via))
+                    for member in step.chain
+                    for link in self._trace(member)
+                )
+            self._traced[name] = known
+        return known
 
     def expand(self, wanted: tuple[str, ...], user: str) -> tuple[tuple[str, ...], list[Fault]]:
         """The middlewares that really run, chains replaced by their members, and what is wrong with them."""
@@ -112,6 +138,7 @@ class Middlewares:
         """One name's middlewares, and the first fault."""
         known = self._expanded.get(name)
         if known is None:
+            self._asked.add(name)
             known = self._expand(name)
             if not self._open:
                 self._expanded[name] = known
@@ -144,7 +171,7 @@ class Middlewares:
     def check_chains(self) -> None:
         """Note what is wrong with chains as their own faults, for people; routers that use them are refused anyway."""
         for name, step in self.steps.items():
-            if step.chain is not None and name not in self.faults:
+            if step.chain is not None and name not in self.faults and self.shown(name):
                 fault = self.expanded(name)[1]
                 if fault is not None:
                     self.faults[name] = [fault]
@@ -154,5 +181,9 @@ class Middlewares:
         return [
             MiddlewareEntry(step.name, step.kind, step.options)
             for step in self.steps.values()
-            if step.chain is None and not refusal(self.faults.get(step.name, ()))
+            if step.chain is None and self.shown(step.name) and not refusal(self.faults.get(step.name, ()))
         ]
+
+    def shown(self, name: str) -> bool:
+        """Presets that nobody names are not worth a look."""
+        return provider_of(name) != PRESET or name in self._asked

@@ -17,22 +17,24 @@ from edgerouter.config.static import (
 from edgerouter.control.aggregate import INTERNAL, qualify
 from edgerouter.control.build_types import Fault
 
-_NO_LEVEL: Final = ((), False, True, True)
+_NO_LEVEL: Final = ((), (), False, True, True)
+_Model = tuple[tuple[str, ...], tuple[str, ...], bool, bool, bool]
 
 
 class Point(msgspec.Struct, frozen=True):
-    """One entry point. ``plain``: it adds nothing to its routers."""
+    """One entry point. ``middlewares`` are in front of every router's, ``defaults`` too unless it leaves them out."""
 
     name: str
     middlewares: tuple[str, ...]
+    defaults: tuple[str, ...]
     tls: bool
     access_log: bool
     metrics: bool
 
     @property
-    def model(self) -> tuple[tuple[str, ...], bool, bool, bool]:
+    def model(self) -> _Model:
         """What it adds; routers are cloned for entry points that add different things."""
-        return (self.middlewares, self.tls, self.access_log, self.metrics)
+        return (self.middlewares, self.defaults, self.tls, self.access_log, self.metrics)
 
 
 class Points:
@@ -71,12 +73,13 @@ def _point(name: str, entry_point: EntryPoint) -> Point:
     http, seen = entry_point.http, entry_point.observability
     # Traefik wants provider-qualified names here; a bare one can only mean what the router itself defines.
     middlewares = tuple(qualify(middleware, INTERNAL) for middleware in http.middlewares)
-    return Point(name, middlewares, http.tls is not None, seen.access_logs, seen.metrics)
+    defaults = tuple(qualify(middleware, INTERNAL) for middleware in http.default_middlewares)
+    return Point(name, middlewares, defaults, http.tls is not None, seen.access_logs, seen.metrics)
 
 
 def groups(points: list[Point]) -> list[list[Point]]:
     """Entry points that add the same, together; those that add nothing come first."""
-    by_model: dict[tuple[tuple[str, ...], bool, bool, bool], list[Point]] = {}
+    by_model: dict[_Model, list[Point]] = {}
     for point in points:
         by_model.setdefault(point.model, []).append(point)
     return sorted(by_model.values(), key=lambda group: group[0].model != _NO_LEVEL)

@@ -17,12 +17,13 @@ from edgerouter.config.effect import given
 from edgerouter.config.fit import dotted
 from edgerouter.contracts.plan import RouterEntry
 from edgerouter.control.aggregate import INTERNAL, provider_of
+from edgerouter.control.build_added import Added, Taken, added_by, misses, split, take, views
 from edgerouter.control.build_middlewares import Middlewares
 from edgerouter.control.build_plain import hidden
 from edgerouter.control.build_points import Point, Points, groups
 from edgerouter.control.build_services import Services
 from edgerouter.control.build_types import Fault, refusal, status
-from edgerouter.control.view import RouterView
+from edgerouter.control.view import ChainView, RouterView
 from edgerouter.rules.compile import RuleError, compile_rule
 
 MAX_PRIORITY: Final = 2**63 - 1
@@ -120,8 +121,7 @@ class Routers:
     def add_all(self, drafts: Mapping[str, Draft]) -> None:
         """Resolve the routers; those whose draft and references are as in the last build are taken from there."""
         self._drafts = drafts
-        # What entry points add is the static configuration's word: no guard, it may name internal objects.
-        added = {p.name: self._middlewares.expand(p.middlewares, "") for p in self._points.points.values()}
+        added = {p.name: added_by(p, self._middlewares) for p in self._points.points.values()}
         around = (self._points, added)
         old = self._memory.known if self._memory.around == around else {}
         new: dict[str, tuple[Draft, Any, Resolved]] = {}
@@ -129,12 +129,17 @@ class Routers:
             router = draft.router
             asleep = self._sleeping.get(name, "")
             fault = self._services.fault(router.service, name)
-            steps, wrong = self._middlewares.expand(router.middlewares, name)
-            uses = (asleep, fault, steps, wrong)
+            wanted, left_out = split(router.middlewares)
+            steps, wrong = self._middlewares.expand(wanted, name)
+            inside = self._services.steps.get(router.service, ())
+            chain = views(self._middlewares.links(wanted), "router")
+            chain += views(self._middlewares.links(inside), f"service {router.service}")
+            uses = (asleep, fault, steps, wrong, chain)
             known = old.get(name)
             if known is None or known[0] is not draft or known[1] != uses:
                 broken = [fault, *wrong] if fault is not None else wrong
-                known = (draft, uses, self._resolve(name, draft, asleep, steps, broken, added))
+                own = Taken(steps, tuple(broken), chain)
+                known = (draft, uses, self._resolve(name, draft, asleep, own, left_out, added))
             new[name] = known
             self._enter(name, known[2])
         self._memory.around, self._memory.known = around, new
@@ -154,25 +159,27 @@ class Routers:
         name: str,
         draft: Draft,
         asleep: str,
-        steps: tuple[str, ...],
-        broken: list[Fault],
-        added: Mapping[str, tuple[tuple[str, ...], list[Fault]]],
+        own: Taken,
+        left_out: tuple[str, ...],
+        added: Mapping[str, Added],
     ) -> Resolved:
         points, faults = self._points.of(draft.router)
         faults.extend(draft.faults)
         if draft.rule_fault is not None:
             faults.append(draft.rule_fault)
         if draft.rule_fault is not None or not points:
-            return Resolved(((name, None, self._view(name, draft, points, faults, None), tuple(faults)),))
+            return Resolved(((name, None, self._view(name, draft, points, faults, None, own.chain), tuple(faults)),))
+        faults.extend(misses(left_out, [added[point.name] for point in points]) if left_out else ())
         parts = []
         for index, group in enumerate(groups(points)):
             clone = name if index == 0 else self._clone(group[0].name, name)
-            before, wrong = added[group[0].name]
-            found = [*faults, *broken, *wrong]
+            before = take(added[group[0].name], left_out)
+            found = [*faults, *own.faults, *before.faults]
             if draft.router.tls is not None or group[0].tls:
                 found.append(Fault("tls", NO_TLS, NO_TLS_HINT, False))
-            entry = self._entry(clone, draft, group, before + steps, asleep, refusal(found))
-            parts.append((clone, entry, self._view(clone, draft, group, found, entry), tuple(found)))
+            entry = self._entry(clone, draft, group, before.steps + own.steps, asleep, refusal(found))
+            chain = before.chain + own.chain
+            parts.append((clone, entry, self._view(clone, draft, group, found, entry, chain), tuple(found)))
         return Resolved(tuple(parts))
 
     def _clone(self, point: str, name: str) -> str:
@@ -203,7 +210,13 @@ class Routers:
         )
 
     def _view(
-        self, name: str, draft: Draft, points: list[Point], faults: list[Fault], entry: RouterEntry | None
+        self,
+        name: str,
+        draft: Draft,
+        points: list[Point],
+        faults: list[Fault],
+        entry: RouterEntry | None,
+        chain: tuple[ChainView, ...],
     ) -> RouterView:
         router = draft.router
         return RouterView(
@@ -215,6 +228,7 @@ class Routers:
             rule=router.rule,
             priority=draft.priority,
             middlewares=router.middlewares if entry is None else points[0].middlewares + router.middlewares,
+            chain=chain,
             service=router.service,
             tls=router.tls is not None if entry is None else entry.tls,
             refused="" if entry is None else entry.refused,

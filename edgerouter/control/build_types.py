@@ -66,6 +66,14 @@ class Step(msgspec.Struct, frozen=True):
     chain: tuple[str, ...] | None = None
 
 
+class Link(msgspec.Struct, frozen=True):
+    """One middleware of a router's chain. ``via``: the names that stand for it, outermost first (chains)."""
+
+    name: str
+    kind: str
+    via: tuple[str, ...] = ()
+
+
 def refusal(faults: Iterable[Fault]) -> str:
     """The first sentence that takes the object out of service, "" when none does."""
     return next((f"{f.message}; {f.hint}" if f.hint else f.message for f in faults if f.refuses), "")

@@ -20,10 +20,23 @@ import msgspec
 from edgerouter.config.types import Problem
 
 
+class ChainView(msgspec.Struct, frozen=True, kw_only=True):
+    """One middleware that a router's requests pass. ``origin``: who put it there (``entryPoint web``, ``default of
+    entryPoint web``, ``router``, ``service app@file``). ``via``: the chains that stand for it, outermost first.
+    ``left_out``: it would be there by default, and the router left it out."""
+
+    name: str
+    kind: str
+    origin: str
+    via: tuple[str, ...] = ()
+    left_out: bool = False
+
+
 class RouterView(msgspec.Struct, frozen=True, kw_only=True):
     """``options`` is the router as its provider gave it; the other fields are what was made of it.
 
-    ``refused``: answers 500 with this sentence; ``asleep``: answers 503 with it. ``key`` is -1 when the router is
+    ``chain`` is what its requests really pass, in order. ``refused``: answers 500 with this sentence; ``asleep``:
+    answers 503 with it. ``key`` is -1 when the router is
     not served at all (its rule does not parse, or it has no valid entry point).
     """
 
@@ -35,6 +48,7 @@ class RouterView(msgspec.Struct, frozen=True, kw_only=True):
     rule: str = ""
     priority: int = 0
     middlewares: tuple[str, ...] = ()
+    chain: tuple[ChainView, ...] = ()
     service: str = ""
     tls: bool = False
     refused: str = ""
