@@ -18,6 +18,7 @@ from edgerouter.rules.compile import Rule
 
 ROUTED: Final = "ROUTED"
 MOST: Final = 20
+_INTERNAL: Final = "@internal"  # the router's own pages are nobody's fault
 NOWHERE: Final = "unix:/no-shared-network/"
 _READ = Callable[[str], Rule | None]
 
@@ -113,6 +114,8 @@ def _left_out(
 def _kept_away(found: Explanation, view: View) -> Iterator[Finding]:
     """Routers whose rule holds, or nearly, and which something else kept from the request."""
     for trial in found.trials:
+        if trial.name.endswith(_INTERNAL):
+            continue
         if trial.outcome == OTHER_ENTRYPOINT:
             fix = "call the entry point that it listens on, or add this one to its entryPoints"
             yield Finding("OTHER_ENTRY_POINT", f"router {trial.name}: {trial.reason}", fix, trial.name)

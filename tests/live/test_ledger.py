@@ -122,8 +122,10 @@ async def told(router: Router, folder: Path, own: Boxes) -> None:
     for name, code in CODES.items():
         if name in ("shadow", "misspelt"):
             continue
-        answer = await command(folder, "explain", f"http://{name}.test:{port}/")
-        assert answer.returncode == 1 and f"  {code}: " in answer.stdout, (name, answer.stdout, answer.stderr)
+        found = await fetch(router.port("traefik"), f"/api/explain?url=http://{name}.test:{port}/")
+        assert found.json()["findings"][0]["code"] == code, (name, found.text)
+    answer = await command(folder, "explain", f"http://sick.test:{port}/")
+    assert answer.returncode == 1 and "  UNHEALTHY: " in answer.stdout, (answer.stdout, answer.stderr)
     served = await command(folder, "explain", f"http://127.0.0.1:{port}/", "-H", "Host: good3.test", "--json")
     assert served.returncode == 0 and '"router":"good3@docker"' in served.stdout
     assert (await command(folder, "explain")).returncode == 2
