@@ -15,6 +15,7 @@ import msgspec
 from edgerouter.config.decode import Kinds, decode_dynamic
 from edgerouter.config.dynamic import DynamicConfiguration, Model, Service
 from edgerouter.config.fit import Plain, boolean, closest, dotted, fit
+from edgerouter.config.legacy_labels import modernize
 from edgerouter.config.nest import MOST_PARTS, child, finish, grow, same, split
 from edgerouter.config.places import Path, lowered
 from edgerouter.config.types import Problem
@@ -23,17 +24,6 @@ _SECTIONS: Final = ("http", "tcp", "udp", "tls")
 _APART: Final = ("enable", "port", "priority", "docker", "swarm")
 _OTHERS: Final = ("consulcatalog", "nomad", "ecs", "tags", "domain")
 _FILE_ONLY: Final = ("weighted", "mirroring", "failover", "highestrandomweight")
-_OLD: Final = {  # labels of Traefik 1.x
-    "frontend.rule": "http.routers.NAME.rule",
-    "frontend.entrypoints": "http.routers.NAME.entrypoints",
-    "frontend.priority": "priority",
-    "frontend.passhostheader": "http.services.NAME.loadbalancer.passhostheader",
-    "frontend.auth.basic.users": "http.middlewares.NAME.basicauth.users",
-    "backend": "http.services.NAME",
-    "backend.circuitbreaker.expression": "http.middlewares.NAME.circuitbreaker.expression",
-    "protocol": "http.services.NAME.loadbalancer.server.scheme",
-    "weight": "http.services.NAME.loadbalancer.server.weight",
-}
 
 
 class ServerLabels(Model, frozen=True):
@@ -64,14 +54,19 @@ class LabelResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode_labels(
-    labels: Mapping[str, str], kinds: Kinds, prefixes: tuple[str, ...] = ("edgerouter", "traefik")
+    labels: Mapping[str, str],
+    kinds: Kinds,
+    prefixes: tuple[str, ...] = ("edgerouter", "traefik"),
+    name: str = "service",
 ) -> LabelResult:
     """Decode all labels of one workload; never raises for what they hold.
 
+    ``name`` is what the workload's service is called where labels of Traefik 1.x do not name one.
     Of two prefixes that give one path, the first of ``prefixes`` wins. A bad label spoils its own object only;
     a problem's ``source`` is the label.
     """
     reader = _Labels(labels, prefixes)
+    reader.modernize(name)
     tree = reader.tree()
     servers, refused = reader.servers(tree)
     configuration, problems = decode_dynamic(tree, kinds, "labels", reader.places)
@@ -104,6 +99,7 @@ class _Labels:
         self.places: dict[Path, str] = {}
         self.paths: dict[Path, tuple[Path, str]] = {}  # lower-cased path -> path as written, value
         self.written: dict[Path, str] = {}  # lower-cased path -> the label
+        self.old: set[Path] = set()  # of Traefik 1.x
         for prefix in prefixes:
             for label in sorted(labels):
                 head, dot, rest = label.partition(".")
@@ -124,6 +120,26 @@ class _Labels:
             self.problem(
                 rest, label, f"not used, because {before} says something else", "keep one of the two", "warning"
             )
+
+    def modernize(self, name: str) -> None:
+        """Put today's labels beside those of Traefik 1.x; those that say today's form already win."""
+        modern = modernize({dotted(path): value for path, value in self.paths.values()}, name)
+        prefix = "edgerouter"
+        for said in modern.said:
+            at = lowered(split(said.label))
+            label = self.written[at]
+            prefix = label.partition(".")[0]
+            self.old.add(at)
+            if said.fault:
+                severity = "error" if said.label.lower().endswith("frontend.rule") else "warning"
+                self.problem(said.label, label, said.fault, "", severity)
+            else:
+                self.problem(said.label, label, "a label of Traefik 1.x", f"write {prefix}.{said.today}", "warning")
+        for text, value in modern.labels.items():
+            at = lowered(split(text))
+            if at not in self.paths:
+                self.paths[at] = (split(text), value)
+                self.written[at] = f"{prefix}.{text}"
 
     def enable(self) -> bool | None:
         at = ("enable",)
@@ -175,12 +191,7 @@ class _Labels:
             return not hint
         if at[0] in _APART or at[0] in _OTHERS:
             return False
-        prefix = label.partition(".")[0]
-        old = _OLD.get(rest)
-        if old or at[0] in ("frontend", "backend"):
-            hint = f"write {prefix}.{old}" if old else "see the table of old labels"
-            self.problem(rest, label, "this label of Traefik 1.x is not read", hint, "warning")
-        else:
+        if at not in self.old:
             self.problem(rest, label, "unknown label", closest(at[0], (*_SECTIONS, *_APART)), "warning")
         return False
 

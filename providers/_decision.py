@@ -84,11 +84,11 @@ class Decoded:
         """Keep what is known of these."""
         self._known = {key: self._known[key] for key in ids if key in self._known}
 
-    def labels(self, key: str, labels: Mapping[str, str]) -> LabelResult:
-        """Return what the bearer's labels say."""
+    def labels(self, key: str, labels: Mapping[str, str], service: str) -> LabelResult:
+        """Return what the bearer's labels say; ``service`` is what its service is called where no label says so."""
         known = self._known.get(key)
         if known is None or known[0] != labels:
-            result = decode_labels(labels, self._settings.kinds, self._settings.prefixes)
+            result = decode_labels(labels, self._settings.kinds, self._settings.prefixes, service)
             known = self._known[key] = (labels, result)
         return known[1]
 
@@ -122,7 +122,7 @@ def decide(bearers: Sequence[Bearer], settings: Settings, decoded: Decoded | Non
 
 
 def _consider(bearer: Bearer, settings: Settings, decoded: Decoded) -> _Seen:
-    result = decoded.labels(bearer.id, bearer.labels)
+    result = decoded.labels(bearer.id, bearer.labels, bearer.service)
     verdict = _not_taken(bearer, result, settings)
     if verdict is not None:
         problems = result.problems if verdict.code == "BAD_LABEL" else ()
@@ -203,7 +203,7 @@ def _wishes(result: LabelResult) -> dict[str, Wish]:
 
 
 def _names_routers(labels: Mapping[str, str], prefixes: Sequence[str]) -> bool:
-    starts = tuple(f"{prefix.lower()}.http.routers." for prefix in prefixes)
+    starts = tuple(f"{prefix.lower()}.{path}" for prefix in prefixes for path in ("http.routers.", "frontend.rule"))
     return any(key.lower().startswith(starts) for key in labels)
 
 

@@ -46,7 +46,7 @@ def _bearer(
     name = item_name(container)
     state = _state(container)
     sick = state is not None and state.code in ("STARTING", "UNHEALTHY")
-    below = decoded.labels(container.id, container.labels).docker
+    below = decoded.labels(container.id, container.labels, name).docker
     return Bearer(
         id=container.id,
         name=container.name,

@@ -42,7 +42,7 @@ def _bearer(
     up = [task for task in tasks if task.takes_requests and not _down(task, around.nodes)]
     state = None if up else _state(service, tasks, around.nodes)
     name = normalize(service.name)
-    result = decoded.labels(service.id, service.labels)
+    result = decoded.labels(service.id, service.labels, name)
     below = {**result.docker, **result.swarm}
     coming = state is not None and state.code in ("STARTING", "UNHEALTHY")
     return Bearer(

@@ -199,7 +199,6 @@ BAD = [
     ("http.middlewares.bad.basicauth.users=1", "http.middlewares.bad.basicauth", "not there yet", ""),
     ("http.serverstransports.bad.servername=x", "http.serverstransports.bad.servername", "not possible", "file"),
     ("tls.options.bad.minversion=x", "tls.options.bad.minversion", "not possible", "tls.stores.default"),
-    ("frontend.rule=Host:a", "frontend.rule", "Traefik 1.x", "traefik.http.routers.NAME.rule"),
     ("htp.routers.bad.rule=x", "htp.routers.bad.rule", "unknown label", "'http'"),
 ]
 
