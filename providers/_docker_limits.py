@@ -17,7 +17,19 @@ from edgerouter.config.types import Problem
 
 # The last part of a label's path, in lower case, where its value may be the name of a file.
 FILE_OPTIONS: Final = frozenset(
-    ("usersfile", "keysfile", "jwksfile", "ca", "cert", "key", "certfile", "keyfile", "pagefile", "folder")
+    (
+        "usersfile",
+        "keysfile",
+        "jwksfile",
+        "publickeyfile",
+        "ca",
+        "cert",
+        "key",
+        "certfile",
+        "keyfile",
+        "pagefile",
+        "folder",
+    )
 )
 _INTERNAL: Final = "@internal"
 

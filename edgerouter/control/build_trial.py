@@ -44,6 +44,9 @@ def _said(plugin: Plugin, plain: Any, arguments: tuple[Any, ...]) -> str:
     try:
         options = msgspec.convert(resolver.resolve(plain), plugin.options, dec_hook=decode_hook)
         plugin.cls(options, *arguments)
+        examine = getattr(plugin.cls, "examine", None)  # what takes modules that a worker must not import
+        if examine is not None:
+            examine(options)
     except Exception as error:  # a plugin may be anybody's; whatever it raises, its users are refused and others not
         return resolver.masked(masked(str(error) or type(error).__name__, options))
     return ""

@@ -219,14 +219,17 @@ FORMS = {
 
 
 # Options that must stand beside a secret.
-BESIDE = {"forwardAuth": {"address": "http://auth/"}}
+BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+    ("forwardAuth", "tls"): {"address": "http://auth/"},
+    ("jwt", "tls"): {"jwksUrl": "http://id/"},
+}
 
 
 @pytest.mark.parametrize(("room", "kind", "path"), DYNAMIC, ids=str)
 async def test_dynamic_secrets_reach_workers_and_nobody_else(
     room: str, kind: str, path: OptionPath, caplog: pytest.LogCaptureFixture
 ) -> None:
-    built = _built(room, kind, plain(path, FORMS.get(kind, HIDDEN)) | BESIDE.get(kind, {}))
+    built = _built(room, kind, plain(path, FORMS.get(kind, HIDDEN)) | BESIDE.get((kind, path[0]), {}))
     entries = msgspec.msgpack.encode(list(built.plan.entries.values()), enc_hook=reveal_hook)
     assert HIDDEN.encode() in entries
     pages = await _pages(built)
