@@ -38,6 +38,7 @@ Commands:
     check        check the static configuration and the file provider's files, and start nothing
     explain      say which router takes a request, and why: explain URL
     ledger       list every workload that was seen, what became of it, and what to write
+    convert      print files and labels of Traefik 1.x and 2.x in today's form
     healthcheck  ask the router on this machine whether it is well
     causes       print what a cause in the access log means and what to do: causes CONNECT_REFUSED; all without a name
     schema       print the JSON Schema of the configuration: schema [static|dynamic]
@@ -317,6 +318,12 @@ def _proc(process: int, name: str) -> list[str]:
         return [word.decode(errors="replace") for word in file.read().split(b"\0")][:-1]
 
 
+def _convert(arguments: Sequence[str]) -> int:
+    from edgerouter import cli_convert  # brings YAML in
+
+    return cli_convert.run(arguments)
+
+
 def _asking(command: str, arguments: Sequence[str]) -> int:
     from edgerouter import cli_ask  # brings routing in
 
@@ -329,6 +336,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "check": _check,
     "explain": lambda arguments: _asking("explain", arguments),
     "ledger": lambda arguments: _asking("show_ledger", arguments),
+    "convert": _convert,
     "healthcheck": _healthcheck,
     "causes": _causes,
     "schema": _schema,
