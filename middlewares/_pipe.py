@@ -22,7 +22,10 @@ NEVER: Final = -1.0
 
 
 class Work:
-    """What a pipe does to the bytes. Each call is one step: it must stay under a millisecond."""
+    """What a pipe does to the bytes. Each call is one step: it must stay under a millisecond. ``eats_trailers``: they
+    are in the bytes that ``end`` gives, and nowhere else."""
+
+    eats_trailers = False
 
     def feed(self, data: bytes) -> bytes:
         """Take at most ``STEP`` bytes; return what can be passed on."""
@@ -207,7 +210,7 @@ class Pipe(BodySink):
         data = self._work.end(self._trailers)
         self._close()
         self._pass(data)
-        self.outer.finish(self._trailers)
+        self.outer.finish(None if self._work.eats_trailers else self._trailers)
 
     def _close(self) -> None:
         self._over = True
