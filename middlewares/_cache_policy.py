@@ -7,7 +7,7 @@ from typing import Final
 
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
-from edgerouter.middlewares._fields import directives
+from edgerouter.middlewares._fields import MOST, directives
 
 _HEURISTIC: Final = frozenset((200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501))  # RFC 9110 section 15.1
 _LONGEST_GUESS: Final = 86400.0
@@ -140,7 +140,7 @@ def seconds(text: str | None) -> float | None:
 
 def moment(text: str | None) -> float | None:
     """An HTTP date as Unix time; None where it is none."""
-    if not text:
+    if not text or len(text) > 64:
         return None
     try:
         return parsedate_to_datetime(text).timestamp()
@@ -153,7 +153,7 @@ def unchanged(request: Request, headers: Headers) -> bool:
     asked = request.headers.get_all("If-None-Match")
     if asked:
         tag = _weak(headers.get("ETag") or "")
-        tags = [_weak(part.strip()) for line in asked for part in line.split(",")]
+        tags = [_weak(part.strip()) for part in ",".join(asked)[:MOST].split(",")]
         return "*" in tags or (bool(tag) and tag in tags)
     since, changed = moment(request.headers.get("If-Modified-Since")), moment(headers.get("Last-Modified"))
     return since is not None and changed is not None and changed <= since

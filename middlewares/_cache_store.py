@@ -50,7 +50,7 @@ def vary_names(headers: Headers) -> tuple[str, ...]:
 
 def vary_values(request: Request, names: tuple[str, ...]) -> tuple[str, ...]:
     """What the request says in these fields."""
-    return tuple(",".join(part.strip() for part in request.headers.get_all(name)) for name in names)
+    return tuple(",".join(request.headers.get_all(name)) for name in names)
 
 
 class Store:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from edgerouter.http.headers import Headers
+
+MOST: Final = 4096  # characters of a field that are looked at: a head may be a megabyte, a turn of the loop 5 ms
 
 
 def add_vary(headers: Headers, name: str) -> None:
@@ -21,7 +25,7 @@ def media_type(value: str | None) -> str:
 def weighted(lines: list[str]) -> dict[str, float]:
     """A list with ``q`` weights (Accept, Accept-Encoding), names in lower case; what is malformed weighs nothing."""
     found: dict[str, float] = {}
-    for item in ",".join(lines).split(","):
+    for item in ",".join(lines)[:MOST].split(","):
         name, *parameters = [part.strip() for part in item.split(";")]
         if name:
             found.setdefault(name.lower(), _quality(parameters))
@@ -43,10 +47,13 @@ def _quality(parameters: list[str]) -> float:
 def directives(lines: list[str]) -> dict[str, str]:
     """Cache-Control and its like: names in lower case, values without quotes, "" where none (RFC 9111 section 5.2).
 
-    Of a name that is given twice the first counts. Quoted values may hold commas.
+    Of a name that is given twice the first counts. Quoted values may hold commas. What is absurdly long forbids all.
     """
     found: dict[str, str] = {}
-    for item in _items(", ".join(lines)):
+    text = ", ".join(lines)
+    if len(text) > MOST:
+        return {"no-store": "", "no-transform": ""}
+    for item in _items(text):
         name, _, value = item.partition("=")
         if name.strip():
             found.setdefault(name.strip().lower(), value.strip().strip('"'))

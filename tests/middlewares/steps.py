@@ -26,12 +26,12 @@ class Clock:
 
 
 def make(
-    kind: str, options: dict[str, Any], shared: Any = None, now: Any = None, router: str = "web@file"
+    kind: str, options: dict[str, Any], shared: Any = None, now: Any = None, router: str = "web@file", slot: int = 0
 ) -> Middleware:
     """As a worker does it."""
     plugin = load("middlewares")[kind]
     decoded = msgspec.convert(options, plugin.options, dec_hook=decode_hook)
-    context = PluginContext(f"{kind}@file", router, "shop@file", lambda name: None, shared, now or Clock(), 0)
+    context = PluginContext(f"{kind}@file", router, "shop@file", lambda name: None, shared, now or Clock(), slot)
     made: Middleware = plugin.cls(decoded, context)
     return made
 
