@@ -31,7 +31,8 @@ class Entry:
         self.stored = 0.0
         self.freshness = Freshness(0.0, 0.0, {})
         self.renewing = False
-        self.size = len(body) + len(key) + _OVERHEAD + sum(len(n) + len(v) + 4 for n, v in headers.items())
+        texts = len(key) + sum(len(value) for value in values)
+        self.size = len(body) + texts + _OVERHEAD + sum(len(n) + len(v) + 4 for n, v in headers.items())
 
     def fits(self, request: Request) -> bool:
         """Is it the variant for this request?"""

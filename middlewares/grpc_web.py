@@ -21,6 +21,7 @@ import binascii
 import re
 from typing import Final
 
+from edgerouter.causes import CLIENT, declare
 from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.errors import BadRequest
@@ -32,6 +33,13 @@ from edgerouter.middlewares._fields import add_vary, media_type
 from edgerouter.middlewares._pipe import Pipe, Work
 from edgerouter.registry import middleware
 
+_BAD: Final = declare(
+    "BAD_REQUEST_GRPC_WEB",
+    400,
+    CLIENT,
+    "The body of an application/grpc-web-text request is not base64, or ends within it.",
+    "Mend the client; binary bodies need the Content-Type application/grpc-web.",
+)
 _WEB: Final = "application/grpc-web"
 _TEXT: Final = "application/grpc-web-text"
 _GRPC: Final = "application/grpc"
@@ -132,11 +140,11 @@ class _Decode(BodyFilter):
         try:
             return b"".join(base64.b64decode(part, validate=True) for part in _QUANTA.findall(data[:whole]))
         except binascii.Error:
-            raise BadRequest("grpcWeb: the body is no base64", "BAD_REQUEST_GRPC_WEB") from None
+            raise BadRequest("grpcWeb: the body is no base64", _BAD) from None
 
     def end(self) -> bytes:
         if self._rest:
-            raise BadRequest("grpcWeb: the base64 body ends too soon", "BAD_REQUEST_GRPC_WEB")
+            raise BadRequest("grpcWeb: the base64 body ends too soon", _BAD)
         return b""
 
 
