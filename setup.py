@@ -30,6 +30,7 @@ COMPILED = [
     "edgerouter/routing/*.py",
     "edgerouter/services/_children.py",
     "edgerouter/services/_hashing.py",
+    "edgerouter/services/_passive.py",
     "edgerouter/services/_rotation.py",
     "edgerouter/services/_sticky.py",
     "edgerouter/services/_tracking.py",

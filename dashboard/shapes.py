@@ -79,7 +79,8 @@ def _link(link: ChainView) -> Json:
 
 
 def service(item: ServiceView) -> Json:
-    """One of /api/http/services. ``serverStatus`` maps URLs to UP or DOWN."""
+    """One of /api/http/services. ``serverStatus`` maps URLs to UP or DOWN, ``serverReasons`` those that
+    are down to a sentence."""
     options: Json = dict(item.options) if isinstance(item.options, dict) else {}
     if item.servers:
         options["servers"] = [
@@ -90,6 +91,9 @@ def service(item: ServiceView) -> Json:
     shape |= {"name": item.name, "provider": item.provider, "type": item.kind.lower()}
     if item.servers:
         shape["serverStatus"] = {s.url: "UP" if s.up else "DOWN" for s in item.servers}
+        reasons = {s.url: s.reason for s in item.servers if s.reason}
+        if reasons:
+            shape["serverReasons"] = reasons
     return shape
 
 

@@ -17,13 +17,14 @@ from aiohttp import web
 
 from edgerouter import __version__
 from edgerouter.config.static import StaticConfiguration
-from edgerouter.contracts.messages import ReopenLogs
+from edgerouter.contracts.messages import Hello, ReopenLogs, ServersHealth
 from edgerouter.control import announce, publish_delta
 from edgerouter.control.build_keys import Keys
 from edgerouter.control.configure import Configuring
 from edgerouter.control.drain import Ending
 from edgerouter.control.explain import Explainer
 from edgerouter.control.facts import facts_of
+from edgerouter.control.health import HealthChecks
 from edgerouter.control.internal import socket_path
 from edgerouter.control.launch import Launcher
 from edgerouter.control.log import open_log
@@ -36,11 +37,12 @@ from edgerouter.control.publish import Publisher
 from edgerouter.control.runtime_dir import SOCKET, runtime_dir
 from edgerouter.control.sockets import Opened, close_all, open_all
 from edgerouter.control.view import Picture, View
+from edgerouter.control.worker_process import WorkerProcess
 from edgerouter.control.workers import HEARTBEAT, Workers
 from edgerouter.dashboard.api import make_apps
 from edgerouter.dashboard.explain import add_explain, add_workloads
 from edgerouter.errors import ConfigurationError
-from edgerouter.telemetry.records import create_records
+from edgerouter.telemetry.records import SharedRecords, create_records
 from edgerouter.worker.loops import loop_factory
 
 log = logging.getLogger("edgerouter.control")
@@ -91,13 +93,14 @@ class Control:
         self._picture = Picture(View(started=time.time()))
         self._reader = counter_reader(static)
         self._publisher = Publisher(publish_delta.deltas, prepared.workers)
+        records = create_records(workers=prepared.workers)
         launcher = Launcher(
             static,
             prepared.points,
             opened,
             {name: self._keys.key("entrypoint", name) for name in prepared.points},
             str(folder / SOCKET),
-            create_records(workers=prepared.workers),
+            records,
             self._reader,
         )
         self._workers = Workers(
@@ -110,9 +113,17 @@ class Control:
         self._metrics = metrics_registry(
             static, self._reader, lambda: facts_of(self._picture.view, self._workers.restarts)
         )
+        self._health = HealthChecks(self._found, SharedRecords(records))
+        self._workers.listen(self._greet)
         self._explainer = Explainer(static, prepared.points, self._picture)
         self._configuring = Configuring(
-            prepared, self._keys, self._publisher, self._picture, str(folder), take=self._explainer.take
+            prepared,
+            self._keys,
+            self._publisher,
+            self._picture,
+            str(folder),
+            self._health,
+            take=self._explainer.take,
         )
         self._stop = asyncio.Event()
         ping_at = static.ping.entry_point if static.ping is not None else ""
@@ -133,6 +144,7 @@ class Control:
         ends: list[asyncio.Future[Any]] = [stop, supervision, self._workers.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         code = self._exit_code(supervision)
+        self._health.stop()
         await self._end([stop, supervision, *self._tasks])
         await asyncio.gather(*(runner.cleanup() for runner in runners))
         log.info("the end", extra={"event": "end"})
@@ -178,10 +190,24 @@ class Control:
         """What is looked at now and then."""
         loop.call_later(min(HEARTBEAT, watchdog or HEARTBEAT), self._tick, loop, watchdog)
         self._picture.update(workers=self._workers.views())
+        if self._health.watches_failures():
+            self._configuring.show_health()
         if watchdog:
             notify("WATCHDOG=1")
         if is_init():
             reap_orphans(self._workers.pids)
+
+    # -- health of servers -------------------------------------------------------------------------------------------
+
+    def _found(self, health: ServersHealth) -> None:
+        """A health check found a server down, or well again."""
+        self._workers.send_all(health)
+        self._configuring.show_health()
+
+    def _greet(self, process: WorkerProcess, message: Any) -> None:
+        """A new worker believes that all servers are up."""
+        if isinstance(message, Hello):
+            process.send(self._health.known())
 
     # -- pages and readiness ----------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext, Resend
 from edgerouter.http.exchange import Exchange
-from edgerouter.middlewares._statuses import parse_statuses
+from edgerouter.http.statuses import parse_statuses
 from edgerouter.registry import middleware
 
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))

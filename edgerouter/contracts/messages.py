@@ -102,11 +102,21 @@ class Drain(Message, frozen=True, tag="drain"):
     entry_points: tuple[str, ...] = ()
 
 
+class ServersHealth(Message, frozen=True, tag="serversHealth"):
+    """What health checks found: (service, server's url) pairs that went ``down``, and that came ``up`` again. A worker
+    believes it of servers that later plans name too; it begins by believing that all are up."""
+
+    down: tuple[tuple[str, str], ...] = ()
+    up: tuple[tuple[str, str], ...] = ()
+
+
 class ReopenLogs(Message, frozen=True, tag="reopenLogs"):
     """Open the access log's file anew: it was rotated."""
 
 
-ToWorker = Start | Delta | TakeSockets | ReturnSockets | Terminating | StopAccepting | Drain | ReopenLogs
+ToWorker = (
+    Start | Delta | ServersHealth | TakeSockets | ReturnSockets | Terminating | StopAccepting | Drain | ReopenLogs
+)
 
 # --- worker -> control process ---------------------------------------------------------------------------------
 

@@ -17,12 +17,13 @@ from edgerouter.contracts.snapshot import Provider, Snapshot
 from edgerouter.control import announce
 from edgerouter.control.build import Build, Builder, Inputs
 from edgerouter.control.build_keys import Keys
+from edgerouter.control.health import HealthChecks
 from edgerouter.control.internal import internal_snapshot
 from edgerouter.control.ledger import Ledger
 from edgerouter.control.prepare import Prepared
 from edgerouter.control.publish import Publisher
 from edgerouter.control.supervisor import Supervisor, said
-from edgerouter.control.view import Picture
+from edgerouter.control.view import Picture, ServiceView
 
 FIRST_ANSWERS: Final = 5.0  # seconds that the first plan waits for providers that have not answered yet
 PATIENCE: Final = 10.0  # seconds until a worker that does not acknowledge is worth a line in the log
@@ -30,8 +31,8 @@ log = logging.getLogger("edgerouter.control")
 
 
 class Configuring:
-    """Runs the providers and publishes what they say. ``folder`` holds the control process's Unix sockets; ``take`` is
-    called with every plan."""
+    """Runs the providers and publishes what they say. ``folder`` holds the control process's Unix sockets; ``health``
+    checks the servers of each plan; ``take`` is called with every plan."""
 
     def __init__(
         self,
@@ -40,12 +41,15 @@ class Configuring:
         publisher: Publisher,
         picture: Picture,
         folder: str,
+        health: HealthChecks,
         make_builder: Callable[[Keys], Builder] = Builder,
         take: Callable[[Plan], None] = lambda plan: None,
     ) -> None:
         self._prepared = prepared
         self._publisher = publisher
         self._picture = picture
+        self._health = health
+        self._services: dict[str, ServiceView] = {}
         self._internal = internal_snapshot(prepared.static, folder)
         self._keys = keys
         self._make_builder = make_builder
@@ -106,6 +110,8 @@ class Configuring:
     def _publish(self, build: Build, began: float) -> None:
         seconds = time.monotonic() - began
         generation = self._publisher.publish(build.plan)
+        self._services = build.services
+        self._health.follow(build.plan)
         self._take(build.plan)
         self._fault = ()
         self._show(build, generation, seconds)
@@ -122,12 +128,16 @@ class Configuring:
             published=now,
             build_seconds=seconds,
             routers=build.routers,
-            services=build.services,
+            services=self._health.shown(build.services),
             middlewares=build.middlewares,
             entry_points=build.entry_points,
             ledger=self._ledger.lines(now),
         )
         self._show_states()
+
+    def show_health(self) -> None:
+        """Health checks found something."""
+        self._picture.update(services=self._health.shown(self._services))
 
     def _show_states(self) -> None:
         found = (*self._fault, *self._found)

@@ -58,12 +58,14 @@ class RouterView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerView(msgspec.Struct, frozen=True, kw_only=True):
-    """One server of a service."""
+    """One server of a service. ``checked``: a health check watches it; ``reason`` says why it is down."""
 
     url: str
     weight: int = 1
     up: bool = True
     fenced: bool = False
+    checked: bool = False
+    reason: str = ""
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):

@@ -246,6 +246,14 @@ class Body:
                 for data in self._held:
                     self._keep(data)
 
+    def kept(self) -> bytes | None:
+        """Return the whole body where it is complete and all of it is remembered, else None."""
+        if not self.ended or self.error is not None:
+            return None
+        if self.fed == 0:
+            return b""
+        return b"".join(self._kept) if self._kept is not None and self._keep_limit > 0 else None
+
     def replayable(self) -> bool:
         """True while nothing was given away, or all of it is still kept."""
         if self.error is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Duration
 from edgerouter.services._options import Sticky, cookie_warnings
@@ -67,6 +65,38 @@ class PassiveHealthCheck(Model, frozen=True):
     max_failed_attempts: int = 1
 
 
+def check_health(options: HealthCheck) -> None:
+    """Raise ValueError for a health check that cannot be made."""
+    for name, seconds in (
+        ("interval", options.interval),
+        ("unhealthyInterval", options.interval if options.unhealthy_interval is None else options.unhealthy_interval),
+        ("timeout", options.timeout),
+    ):
+        if seconds <= 0:
+            raise ValueError(f"healthCheck.{name}: expected more than 0, got {seconds:g}")
+    _check_question(options)
+    for name, value in options.headers.items():
+        if not name or any(character in name + value for character in "\r\n\0"):
+            raise ValueError(f"healthCheck.headers: {name!r} is no header, or its value holds a line break")
+
+
+def _check_question(options: HealthCheck) -> None:
+    if options.mode not in ("http", "grpc"):
+        raise ValueError(f"healthCheck.mode: {options.mode!r} is neither http nor grpc")
+    if options.scheme not in ("", "http", "https"):
+        raise ValueError(f"healthCheck.scheme: {options.scheme!r} is neither http nor https")
+    if not 0 <= options.port <= 65535:
+        raise ValueError(f"healthCheck.port: {options.port} is no port")
+    if options.status and not 100 <= options.status <= 599:
+        raise ValueError(f"healthCheck.status: {options.status} is no status code; write 0 for any of 2xx and 3xx")
+    if "://" in options.path or any(character <= " " for character in options.path):
+        raise ValueError(
+            f"healthCheck.path: {options.path!r} is no path; write it as /health, and the host as hostname"
+        )
+    if not options.method.isalpha():
+        raise ValueError(f"healthCheck.method: {options.method!r} is no method")
+
+
 class Options(Model, frozen=True):
     """Options of ``loadBalancer``."""
 
@@ -86,11 +116,6 @@ class Options(Model, frozen=True):
     health_check: HealthCheck | None = None
     # passive health checks
     passive_health_check: PassiveHealthCheck | None = None
-
-    def not_there_yet(self) -> tuple[str, ...]:
-        """Return the options that are set, understood and have no effect in this version; build warns of each."""
-        given: dict[str, Any] = {"healthCheck": self.health_check, "passiveHealthCheck": self.passive_health_check}
-        return tuple(name for name, value in given.items() if value is not None)
 
     def warnings(self) -> tuple[str, ...]:
         """Return sentences on what works, but hardly as meant."""

@@ -4,6 +4,13 @@ A server's ``weight`` is its share; one that is down or of weight 0 gets nothing
 on the server that it got first, by whatever strategy, for as long as that server is up; one that is ``fenced`` (about
 to end) gets nobody else. ``sticky.cookie.key`` signs the cookie.
 
+``healthCheck``: the router's control process asks each server, first at once, then every ``interval`` (those that are
+down: ``unhealthyInterval``); one failure takes a server out, one success brings it back, in all workers, and changes of
+the configuration that do not touch the check do not begin it anew. ``mode: grpc`` asks ``grpc.health.v1.Health/Check``.
+``passiveHealthCheck``: requests that get no answer, or one of 500 and above, count over all workers; the
+``maxFailedAttempts``-th within ``failureWindow`` takes the server out for that long, or until an active check finds it
+well. A service all of whose servers are down answers 503, and services above it go elsewhere.
+
     http:
       services:
         shop:
@@ -13,6 +20,10 @@ to end) gets nobody else. ``sticky.cookie.key`` signs the cookie.
               cookie:
                 secure: true
                 httpOnly: true
+            healthCheck:
+              path: /health
+              interval: 10s
+              timeout: 2s
             servers:
               - url: http://10.0.0.1:8080
                 weight: 99
@@ -31,10 +42,11 @@ from edgerouter.contracts.plugins import Balancer, PluginContext, Server, Servic
 from edgerouter.errors import EdgeError
 from edgerouter.http.exchange import Exchange
 from edgerouter.registry import load, service
-from edgerouter.services._load_balancer_options import Options, ServerOptions
+from edgerouter.services._load_balancer_options import Options, ServerOptions, check_health
+from edgerouter.services._passive import FailureRecord, PassiveHealth
 from edgerouter.services._rotation import worker_phase
 from edgerouter.services._sticky import Stickiness
-from edgerouter.services._tracking import Choice, Tracking, Watcher
+from edgerouter.services._tracking import Choice, Tracking
 
 __all__ = ["LoadBalancer", "Options", "ServerOptions"]
 
@@ -65,17 +77,26 @@ class LoadBalancer(Service):
         if options.sticky is not None and options.sticky.cookie is not None:
             self._sticky = Stickiness(options.sticky.cookie, context.name)
             self._sticky.assign([[server.url, server.url.rstrip("/")] for server in servers])
-        self._watcher: Watcher | None = None
+        if options.health_check is not None:
+            check_health(options.health_check)
+        self._passive: PassiveHealth | None = None
+        if options.passive_health_check is not None:
+            record = FailureRecord(options.passive_health_check, context.name, context.shared, context.now)
+            self._passive = PassiveHealth(record, options.health_check is not None)
         self._tracking: Tracking | None = None
-        if self._sticky is not None or self._watcher is not None or self._balancer.timed or self._balancer.fixed:
+        if self._sticky is not None or self._passive is not None or self._balancer.timed or self._balancer.fixed:
             told = self._balancer if self._balancer.timed else None
-            self._tracking = Tracking(context.name, context.now, told, self._watcher)
+            self._tracking = Tracking(context.name, context.now, told, self._passive)
             self.steps = [self._tracking]
         self.refresh()
 
     def refresh(self) -> None:
         """See ``Service.refresh``: make the list of servers in rotation, anew only when it differs."""
         live = [s for s in self.servers if s.up and not s.fenced and s.weight > 0]
+        passive = self._passive
+        if passive is not None:
+            passive.look(self.servers)
+            live = [s for s in live if s.url not in passive.out]
         if live != self._live:
             self._live = live
 
@@ -99,16 +120,20 @@ class LoadBalancer(Service):
 
     def available(self) -> bool:
         """See ``Service.available``."""
+        if self._passive is not None and self._passive.changed():
+            self.refresh()
         return len(self._live) > 0
 
     def failed(self, server: Server, error: EdgeError) -> None:
         """See ``Service.failed``."""
         if self._tracking is not None:
             self._balancer.failed(server)
-            if self._watcher is not None:
-                self._watcher.failed(server)
+            if self._passive is not None:
+                self._passive.failed(server)
 
     def _choose_tracked(self, exchange: Exchange) -> Server | None:
+        if self._passive is not None and self._passive.changed():
+            self.refresh()
         known = exchange.choice(self.name)
         if isinstance(known, Choice):
             choice = known
@@ -133,7 +158,9 @@ class LoadBalancer(Service):
         if index < 0:
             return None
         server = self.servers[index]
-        return server if server.up and server.weight > 0 else None
+        if not server.up or server.weight <= 0:
+            return None
+        return None if self._passive is not None and server.url in self._passive.out else server
 
     def _pick_another(self, exchange: Exchange, choice: Choice) -> Server | None:
         """The exchange is back: what was chosen for it before has failed, so no cookie counts any more."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from edgerouter.contracts.messages import Delta
+from edgerouter.contracts.messages import Delta, ServersHealth
 from edgerouter.contracts.plan import (
     Entry,
     MiddlewareEntry,
@@ -71,6 +71,10 @@ class Assembler:
         start = serving.start_message
         shared = getattr(serving, "records", None) or SharedRecords(start.records_fd, start.slot)
         self.assembly = Assembly(serving.engine.transports, shared, tuple(start.static.providers.precedence))
+
+    def judge(self, health: ServersHealth) -> None:
+        """What health checks found."""
+        self.assembly.services.judge(health.down, health.up)
 
     async def take(self, delta: Delta) -> None:
         """Note what changed; nothing is made yet."""

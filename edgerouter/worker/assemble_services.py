@@ -3,7 +3,7 @@ its connections as long as one that used them; a service that changed takes over
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,10 +55,33 @@ class Services:
         self._before = self._entries
         self._servers: dict[ServerKey, Server] = {}
         self._used: set[ServerKey] = set()
+        self._down: set[tuple[str, str]] = set()  # (service, server's url): what health checks found
 
     def find(self, name: str) -> Service | None:
         """A service by its qualified name, as it is now."""
         return self.current.get(name)
+
+    def judge(self, down: Iterable[tuple[str, str]], up: Iterable[tuple[str, str]]) -> None:
+        """What health checks found of servers, in use or yet to come."""
+        down, up = tuple(down), tuple(up)
+        self._down.update(down)
+        self._down.difference_update(up)
+        for name in {name for name, _ in (*down, *up)}:
+            known = self._entries.get(name) or self._before.get(name)
+            if known is None:
+                continue
+            entry = known[0]
+            for key, server in zip(_keys(entry, transport_name(entry.options)), entry.servers, strict=True):
+                made = self._servers.get(key)
+                if made is not None:
+                    made.up = self._is_up(name, server)
+            for services in (self.current, self._next):
+                service = services.get(name)
+                if service is not None:
+                    service.refresh()
+
+    def _is_up(self, service: str, entry: ServerEntry) -> bool:
+        return entry.up and (service, entry.url) not in self._down
 
     def make(
         self,
@@ -137,7 +160,7 @@ class Services:
             server.transport = key[1]
             self._servers[key] = server
         self._used.add(key)
-        server.weight, server.up, server.fenced = entry.weight, entry.up, entry.fenced
+        server.weight, server.up, server.fenced = entry.weight, self._is_up(key[0], entry), entry.fenced
         server.preserve_path = entry.preserve_path
         return server
 

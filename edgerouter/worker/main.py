@@ -48,6 +48,7 @@ class Worker:
         self._loop = loop
         self._handlers: dict[type, Callable[[Any], None]] = {
             messages.Delta: self._plans.add,
+            messages.ServersHealth: self._plans.judge,
             messages.TakeSockets: lambda message: self._serving.entrances.take(message.slot),
             messages.ReturnSockets: lambda message: self._serving.entrances.give_back(message.slot),
             messages.Terminating: lambda message: self._plans.terminating(),

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from edgerouter.contracts.messages import Applied, Delta
+from edgerouter.contracts.messages import Applied, Delta, ServersHealth
 from edgerouter.services.ping import Ping
 from edgerouter.worker.assemble import Assembler
 from edgerouter.worker.garbage import Garbage
@@ -40,6 +40,10 @@ class Plans:
         self._deltas.append(delta)
         if self._task is None:
             self._task = self._loop.create_task(self._work())
+
+    def judge(self, health: ServersHealth) -> None:
+        """What health checks found, of servers in this plan or a later one."""
+        self._assembler.judge(health)
 
     def terminating(self) -> None:
         """From now on ping answers that the end is near, in later plans too."""

@@ -20,10 +20,12 @@ from edgerouter.control.build import Builder
 from edgerouter.control.build_keys import Keys
 from edgerouter.control.build_routers import RuleCheck, check_rule
 from edgerouter.control.configure import Configuring
+from edgerouter.control.health import HealthChecks
 from edgerouter.control.prepare import Prepared, prepare
 from edgerouter.control.publish import Publisher
 from edgerouter.control.publish_delta import deltas
 from edgerouter.control.view import Picture, View
+from edgerouter.telemetry.records import SharedRecords
 
 
 class Nothing(Model, frozen=True):
@@ -56,7 +58,13 @@ class Scene:
         self.picture = Picture(View())
         self.publisher = Publisher(deltas)
         self.configuring = Configuring(
-            self._prepared(), Keys(), self.publisher, self.picture, "/nowhere", lambda keys: Builder(keys, check)
+            self._prepared(),
+            Keys(),
+            self.publisher,
+            self.picture,
+            "/nowhere",
+            HealthChecks(lambda health: None, SharedRecords()),
+            lambda keys: Builder(keys, check),
         )
 
     def _prepared(self) -> Prepared:
