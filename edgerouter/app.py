@@ -29,6 +29,8 @@ from edgerouter.control.internal import socket_path
 from edgerouter.control.launch import Launcher
 from edgerouter.control.log import open_log
 from edgerouter.control.measure import counter_reader, metrics_registry, push_tasks
+from edgerouter.control.mirrors import FAMILIES as MIRRORS
+from edgerouter.control.mirrors import mirror_samples
 from edgerouter.control.notify import notify, watchdog_interval
 from edgerouter.control.orphans import is_init, reap_orphans
 from edgerouter.control.prepare import Prepared, prepare, with_real_ports
@@ -113,7 +115,9 @@ class Control:
         self._metrics = metrics_registry(
             static, self._reader, lambda: facts_of(self._picture.view, self._workers.restarts)
         )
-        self._health = HealthChecks(self._found, SharedRecords(records))
+        shared = SharedRecords(records)
+        self._metrics.add_source(mirror_samples(lambda: self._picture.view, shared), MIRRORS)
+        self._health = HealthChecks(self._found, shared)
         self._workers.listen(self._greet)
         self._explainer = Explainer(static, prepared.points, self._picture)
         self._configuring = Configuring(

@@ -34,9 +34,9 @@ from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.body import Body
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
+from edgerouter.http.statuses import parse_statuses
 from edgerouter.middlewares._fields import add_vary
 from edgerouter.middlewares._kinds import GRPC, HTML, JSON, preferred_kind
-from edgerouter.middlewares._statuses import parse_statuses
 from edgerouter.registry import middleware
 
 _LOOK: Final = 2.0  # seconds between two looks at a file

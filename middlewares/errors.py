@@ -31,8 +31,8 @@ from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Request, Response
+from edgerouter.http.statuses import parse_statuses
 from edgerouter.middlewares._side import side_request
-from edgerouter.middlewares._statuses import parse_statuses
 from edgerouter.registry import middleware
 from edgerouter.rules.text import normal_path
 

@@ -1,9 +1,9 @@
 """failover: one service answers; another one does while that has no server that is up, or where it answers badly.
 
 Health is what ``healthCheck`` and ``passiveHealthCheck`` of the load balancers below say. With ``errors.status`` a
-request that got such an answer (one of our own, as 502, included) is sent again, to the fallback: its body is remembered
-in passing, up to 4 MB; with ``errors.maxRequestBodyBytes`` it is read first, and a longer one is refused (413). When
-neither can answer: 503.
+request that got such an answer (one of our own, as 502, included) is sent again, to the fallback: its body is
+remembered in passing, up to 4 MB; with ``errors.maxRequestBodyBytes`` it is read first, and a longer one is refused
+(413). When neither can answer: 503.
 
     http:
       services:
@@ -64,8 +64,8 @@ class BadAnswers(Middleware):
         self._find = context.find_service
         self._statuses = parse_statuses("errors.status", errors.status)
         limit = errors.max_request_body_bytes
-        self.keep_body = KEPT if limit < 0 else 0
-        self.needs_body = max(limit, 1) if limit >= 0 else 0
+        self.keep_body = KEPT if limit < 0 else max(limit, 1)
+        self.needs_body = 0 if limit < 0 else max(limit, 1)
 
     def on_response(self, exchange: Exchange) -> Resend | None:
         """See ``Middleware.on_response``."""

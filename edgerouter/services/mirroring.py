@@ -3,8 +3,9 @@
 A copy is sent once the answer is out, so a mirror that is slow, ill or gone changes nothing for the client. ``percent``
 is counted, not drawn: of each hundred requests of a worker, exactly so many. A body is remembered in passing, in a ring
 of 64 MB and 1,000 copies a worker; a copy for which there is no room, or whose body is larger than ``maxBodySize`` (one
-without a length: 4 MB), is dropped. ``edgerouter_service_mirrors_total`` counts what was sent, dropped and failed (no
-answer, or none within 60 s). Upgrades (WebSocket) and requests whose client left are not copied.
+without a length: 4 MB), is dropped. ``edgerouter_service_mirrors_total`` counts what was sent, dropped and failed
+(answered with 500 or above, broken off, or not over within 60 s). Upgrades (WebSocket) and requests whose client left
+are not copied.
 
     http:
       services:
@@ -179,14 +180,15 @@ class Copying(Middleware):
 
 
 async def _answered(asked: Awaitable[Response]) -> bool:
-    """Take the answer to its end and throw it away; False when it broke off."""
-    body = (await asked).body
+    """Take the answer to its end and throw it away; False when it is bad or broke off."""
+    response = await asked
+    body, good = response.body, response.status < 500
     if body is None:
-        return True
+        return good
     sink = _Nowhere()
     body.attach(sink)
     try:
-        return await sink.over
+        return await sink.over and good
     finally:
         body.abandon()
 

@@ -170,3 +170,47 @@ async def test_passive_health_over_all_workers(tmp_path: Path) -> None:
                 while "bad" not in await names(router, 4):
                     await asyncio.sleep(0.05)
             await becomes(router, bad.url, "UP")
+
+
+async def test_mirroring_of_large_bodies_with_a_slow_mirror(tmp_path: Path) -> None:
+    async with EchoServer("main") as main, EchoServer("slow", delay=2.0) as slow:
+        dynamic = site({"servers": urls(main)}, slow={"loadBalancer": {"servers": urls(slow)}})
+        dynamic["http"]["services"]["top"] = {
+            "mirroring": {"service": "shop", "mirrors": [{"name": "slow", "percent": 100}]}
+        }
+        dynamic["http"]["routers"]["shop"]["service"] = "top"
+        body = b"x" * 1_000_000
+        async with Router(tmp_path, dynamic, API, workers=2) as router:
+            replies = await asyncio.gather(
+                *(fetch(router.port("web"), "/upload", method="POST", body=body) for _ in range(10))
+            )
+            assert [reply.status for reply in replies] == [200] * 10
+            assert {len(reply.json()["body"]) for reply in replies} == {len(body)}
+            async with asyncio.timeout(60):
+                while slow.requests < 10:
+                    await asyncio.sleep(0.05)
+            assert len(slow.last["body"]) == len(body)
+            sent = 'edgerouter_service_mirrors_total{result="sent",service="top@file"} 10'
+            async with asyncio.timeout(30):
+                while sent not in (await fetch(router.port("traefik"), "/metrics")).text:
+                    await asyncio.sleep(0.1)
+
+
+async def test_failover_by_health_and_status(tmp_path: Path) -> None:
+    async with EchoServer("main") as main, EchoServer("backup") as backup:
+        check = {"path": "/", "interval": "100ms"}
+        dynamic = site({"servers": urls(main), "healthCheck": check})
+        services = dynamic["http"]["services"]
+        services["backup"] = {"loadBalancer": {"servers": urls(backup)}}
+        services["top"] = {"failover": {"service": "shop", "fallback": "backup", "errors": {"status": ["418"]}}}
+        dynamic["http"]["routers"]["shop"]["service"] = "top"
+        async with Router(tmp_path, dynamic, API, workers=2) as router:
+            assert await names(router, 4) == {"main": 4}
+            replies = [await fetch(router.port("web"), "/?status=418", method="POST", body=b"hello") for _ in range(2)]
+            assert {reply.json()["name"] for reply in replies} == {"backup"}
+            main.status = 500
+            await becomes(router, main.url, "DOWN")
+            assert await names(router, 4) == {"backup": 4}
+            main.status = 200
+            await becomes(router, main.url, "UP")
+            assert await names(router, 4) == {"main": 4}
