@@ -30,6 +30,7 @@ class Exchange:
         self.client_port = 0
         self.tls_version = ""
         self.tls_cipher = ""
+        self.client_certificate = b""  # in DER form, b"" where the client showed none
         self.user = ""
         self.router = ""
         self.service = ""

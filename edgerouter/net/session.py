@@ -57,6 +57,7 @@ class Downstream(Peer):
     scheme: str = "http"
     tls_version: str = ""
     tls_cipher: str = ""
+    client_certificate: bytes = b""  # in DER form
     trusted: bool = False  # may supply X-Forwarded-*
     peer_lines: bytes = b""  # header lines about the peer, made once (``proxy.forwarded``)
     peer_in_for: bytes = b""

@@ -209,6 +209,7 @@ class Engine(Handler):
         exchange.client_port = downstream.client_port
         exchange.tls_version = downstream.tls_version
         exchange.tls_cipher = downstream.tls_cipher
+        exchange.client_certificate = downstream.client_certificate
         forwarded.on_entry(downstream, request)
         self.in_flight += 1
         self._recorder.begun()
