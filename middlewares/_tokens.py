@@ -151,11 +151,11 @@ class TokenCheck:
         except (library("errors").JoseError, ValueError, TypeError) as error:
             raise BadToken(f"its claims do not hold: {error}") from None
         for name, value in rules.required.items():
-            if not _holds(claims.get(name), value):
+            if not holds(claims.get(name), value):
                 raise BadToken(f"its claim {name} does not hold what is required")
 
 
-def _holds(claim: Any, value: str) -> bool:
+def holds(claim: Any, value: str) -> bool:
     """A claim has the value, or is a list with it, or (scope) words with it."""
     if isinstance(claim, list):
         return value in [text_of(item) for item in claim]

@@ -214,6 +214,7 @@ async def _pages(built: Build) -> dict[str, str]:
 FORMS = {
     "apiKey": f"ann:{HIDDEN}",
     "basicAuth": f"ann:{{SHA}}{HIDDEN}",
+    "oidc": f"{HIDDEN}{HIDDEN}",
     "digestAuth": f"{HIDDEN}:realm:{'0' * 32}",
 }
 
@@ -222,6 +223,9 @@ FORMS = {
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("forwardAuth", "tls"): {"address": "http://auth/"},
     ("jwt", "tls"): {"jwksUrl": "http://id/"},
+    ("oidc", "tls"): {"issuer": "http://id/", "clientId": "a", "sessionSecret": "x" * 32},
+    ("oidc", "clientSecret"): {"issuer": "http://id/", "clientId": "a", "sessionSecret": "x" * 32},
+    ("oidc", "sessionSecret"): {"issuer": "http://id/", "clientId": "a"},
 }
 
 
