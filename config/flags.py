@@ -20,7 +20,7 @@ from edgerouter.config.types import Problem
 
 PREFIXES: Final = ("TRAEFIK_", "EDGEROUTER_")  # rising precedence
 CONFIG_FILE: Final = ("configfile", "c")  # the second is 1.x's
-_OWN: Final = ("PURE", "CI", "CONFIGFILE")  # variables of ours that are no options
+_OWN: Final = ("PURE", "CI", "CONFIGFILE", "HANDOVER")  # variables of ours that are no options
 # What an orchestrator sets in every container when a service is called edgerouter, or traefik.
 _SERVICE: Final = re.compile(r".*(_SERVICE_HOST|_SERVICE_PORT(_.*)?|_PORT_\d+_(TCP|UDP)(_.*)?)")
 _WORDS: Final = ("true", "false", "name:")  # values that may follow a switch; the last is an entry point in 1.x form

@@ -26,6 +26,7 @@ class LifeCycle(Model, frozen=True):
 
     request_accept_grace_timeout: Duration = Duration(0)  # after SIGTERM, go on accepting for this long
     grace_time_out: Duration = Duration(10)  # then let requests in flight finish for at most this long
+    upgrade_grace_time_out: Duration = Duration(86400)  # what old workers have for theirs after a live upgrade
 
 
 class RespondingTimeouts(Model, frozen=True):

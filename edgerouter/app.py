@@ -10,58 +10,70 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
 from edgerouter import __version__
-from edgerouter.config.static import StaticConfiguration
-from edgerouter.contracts.messages import Hello, ReopenLogs, ServersHealth
+from edgerouter.config.static import EntryPoint, LifeCycle, StaticConfiguration
+from edgerouter.contracts.messages import AS_LONG_AS_USUAL, Drain, Hello, ReopenLogs, ServersHealth
 from edgerouter.control import announce, publish_delta
 from edgerouter.control.build_keys import Keys
 from edgerouter.control.configure import Configuring
 from edgerouter.control.drain import Ending
 from edgerouter.control.explain import Explainer
 from edgerouter.control.facts import facts_of
+from edgerouter.control.handover import Handover, PointLeft, pack_snapshots, unpack_snapshots
 from edgerouter.control.health import HealthChecks
 from edgerouter.control.internal import socket_path
 from edgerouter.control.launch import Launcher
+from edgerouter.control.ledger import Ledger
 from edgerouter.control.log import open_log
 from edgerouter.control.measure import counter_reader, metrics_registry, push_tasks
 from edgerouter.control.mirrors import FAMILIES as MIRRORS
 from edgerouter.control.mirrors import mirror_samples
 from edgerouter.control.notify import notify, watchdog_interval
 from edgerouter.control.orphans import is_init, reap_orphans
-from edgerouter.control.prepare import Prepared, prepare, with_real_ports
+from edgerouter.control.pages import Pages
+from edgerouter.control.prepare import Prepared, kinds, prepare, with_real_ports
 from edgerouter.control.privileges import drop
 from edgerouter.control.publish import Publisher
 from edgerouter.control.runtime_dir import SOCKET, runtime_dir
-from edgerouter.control.sockets import Opened, close_all, open_all
+from edgerouter.control.sockets import Opened, close_all
+from edgerouter.control.takeover import StartFailed, Succession, guard, open_points, unblock_signals
+from edgerouter.control.upgrade import Outcome, UpgradeRefused, Upgrading, command_line
 from edgerouter.control.view import Picture, View
 from edgerouter.control.worker_process import WorkerProcess
 from edgerouter.control.workers import HEARTBEAT, Workers
-from edgerouter.dashboard.api import make_apps
+from edgerouter.dashboard.api import SERVICES, make_apps
 from edgerouter.dashboard.explain import add_explain, add_workloads
 from edgerouter.errors import ConfigurationError
-from edgerouter.telemetry.records import SharedRecords, create_records
+from edgerouter.telemetry.records import MOST_WORKERS, SharedRecords, create_records
 from edgerouter.worker.loops import loop_factory
 
+UNSENT_WITHIN: Final = 2.0  # seconds until every worker must have taken what it was sent, before an upgrade
 log = logging.getLogger("edgerouter.control")
 
 
-def run(static: StaticConfiguration) -> int:
-    """Run the router until it is told to end; the exit code: 0, 1 when it cannot go on, 2 for its configuration."""
+def run(static: StaticConfiguration, succession: Succession | None = None) -> int:
+    """Run the router until it is told to end; the exit code: 0, 1 when it cannot go on, 2 for its configuration.
+
+    ``succession``: it takes over from another program in this process."""
     opened: list[Opened] = []
+    existing = None if succession is None else Path(succession.left.folder)
     signal.signal(signal.SIGTERM, _end_early)  # process 1 of a container would not see it otherwise
     try:
-        open_log(static.log)
-        prepared = prepare(static)
-        opened = open_all(prepared.addresses, prepared.workers)
-        with runtime_dir(prepared.owner) as folder:
+        with guard(succession):
+            open_log(static.log)
+            prepared, opened, gone = open_points(prepare(static), succession)
+        with runtime_dir(prepared.owner, existing) as folder, guard(succession):
             if prepared.owner is not None:
                 drop(*prepared.owner, keep_groups_of=prepared.group_files)
-            return _serve(with_real_ports(prepared, opened), opened, folder)
+            return _serve(with_real_ports(prepared, opened), opened, folder, succession, gone)
     except ConfigurationError as error:
         print(f"edgerouter: {error.message}", file=sys.stderr)
         return 2
@@ -74,48 +86,63 @@ def _end_early(number: int, frame: object) -> None:
     raise SystemExit(0)
 
 
-def _serve(prepared: Prepared, opened: list[Opened], folder: Path) -> int:
+def _serve(
+    prepared: Prepared, opened: list[Opened], folder: Path, succession: Succession | None, gone: list[Opened]
+) -> int:
     async def live() -> int:
-        return await Control(prepared, opened, folder).run()
+        return await Control(prepared, opened, folder, succession, gone).run()
 
     with asyncio.Runner(loop_factory=loop_factory(prepared.static.experimental.loop)) as runner:
         return runner.run(live())
 
 
 class Control:
-    """The parts of the control process, and its life. ``folder`` is private: its Unix sockets are made there."""
+    """The parts of the control process, and its life. ``folder`` is private: its Unix sockets are made there.
 
-    def __init__(self, prepared: Prepared, opened: list[Opened], folder: Path) -> None:
+    With a ``succession`` it goes on where the program before it stopped; ``gone`` are sockets of that one's entry
+    points that there are no more."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        opened: list[Opened],
+        folder: Path,
+        succession: Succession | None = None,
+        gone: Iterable[Opened] = (),
+    ) -> None:
         static = prepared.static
+        left = None if succession is None else succession.left
+        self._succession = succession
+        self._gone = list(gone)
         self._prepared = prepared
         self._opened = opened
         self._folder = folder
         self._began = time.monotonic()
-        self._keys = Keys()
-        self._picture = Picture(View(started=time.time()))
+        self._keys = Keys(None if left is None else left.keys)
+        self._picture = Picture(View(started=time.time() if left is None else left.started))
         self._reader = counter_reader(static)
-        self._publisher = Publisher(publish_delta.deltas, prepared.workers)
-        records = create_records(workers=prepared.workers)
-        launcher = Launcher(
+        self._publisher = Publisher(publish_delta.deltas, prepared.workers, 0 if left is None else left.generation)
+        self._records = records_for(prepared.workers, -1 if left is None else left.records)
+        self._launcher = Launcher(
             static,
             prepared.points,
             opened,
             {name: self._keys.key("entrypoint", name) for name in prepared.points},
             str(folder / SOCKET),
-            records,
+            self._records,
             self._reader,
         )
         self._workers = Workers(
             prepared.workers,
             self._publisher,
-            launcher.launch,
-            launcher.retire,
+            self._launcher.launch,
+            self._launcher.retire,
             prepared.static.experimental.patience,
         )
         self._metrics = metrics_registry(
             static, self._reader, lambda: facts_of(self._picture.view, self._workers.restarts)
         )
-        shared = SharedRecords(records)
+        shared = SharedRecords(self._records)
         self._metrics.add_source(mirror_samples(lambda: self._picture.view, shared), MIRRORS)
         self._health = HealthChecks(self._found, shared)
         self._workers.listen(self._greet)
@@ -128,6 +155,16 @@ class Control:
             str(folder),
             self._health,
             take=self._explainer.take,
+            snapshots=None if left is None else unpack_snapshots(left.snapshots, prepared.providers, kinds()),
+            ledger=None if left is None else Ledger(before=left.ledger),
+        )
+        self._pages = Pages(self._places(), None if left is None else left.pages)
+        self._upgrading = Upgrading(
+            Outcome(__version__) if left is None else outcome_of(left),
+            self._hindrance,
+            self._leave,
+            self._be_quiet,
+            self._be_loud,
         )
         self._stop = asyncio.Event()
         ping_at = static.ping.entry_point if static.ping is not None else ""
@@ -138,19 +175,25 @@ class Control:
         """From the first worker to the last."""
         loop = asyncio.get_running_loop()
         self._listen_to_signals(loop)
+        unblock_signals()
         announce.listening(self._opened, self._prepared.workers)
-        runners = await self._serve_pages()
+        if self._succession is not None:
+            self._adopt(self._succession.left)
         self._workers.start()
         supervision = loop.create_task(self._configuring.run())
+        if self._succession is not None:
+            await self._succeed(self._succession, supervision)
+        await self._pages.serve()  # after a live upgrade there is something to show by now
         self._tasks = [loop.create_task(self._announce_ready()), *push_tasks(self._prepared.backends, self._metrics)]
         self._tick(loop, watchdog_interval())
         stop = loop.create_task(self._stop.wait())
         ends: list[asyncio.Future[Any]] = [stop, supervision, self._workers.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         code = self._exit_code(supervision)
+        await self._upgrading.stop()
         self._health.stop()
         await self._end([stop, supervision, *self._tasks])
-        await asyncio.gather(*(runner.cleanup() for runner in runners))
+        await self._pages.close()
         log.info("the end", extra={"event": "end"})
         return code
 
@@ -173,6 +216,72 @@ class Control:
         self._ending.hurry.set()
         return 1
 
+    # -- live upgrade -----------------------------------------------------------------------------------------------
+
+    def _adopt(self, left: Handover) -> None:
+        """Go on with what the program before this one counted, and watch over its workers."""
+        self._reader.restore(left.counted)
+        self._launcher.adopt(left.workers)
+        self._launcher.waits = True
+        self._workers.restarts = left.restarts
+        self._workers.adopt(left.workers)
+
+    async def _succeed(self, succession: Succession, supervision: asyncio.Task[None]) -> None:
+        """When every worker is there the old ones drain. Raises StartFailed: then the old program comes back."""
+        complete = asyncio.ensure_future(self._workers.complete.wait())
+        ends: list[asyncio.Future[Any]] = [complete, supervision, self._workers.failed]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not complete.done():
+            complete.cancel()
+            ended = self._workers.failed.done()
+            raise StartFailed(f"no worker starts: {self._workers.failed.result()}" if ended else "providers ended")
+        succession.confirm()
+        self._launcher.waits = False
+        await self._workers.succeed(goodbyes(self._prepared.points, succession.left))
+        close_all(self._gone)
+        self._upgrading.outcome = outcome_of(succession.left, confirmed=True)
+        announce.succeeded(self._upgrading.outcome, succession.left.version, time.monotonic() - self._began)
+
+    def _hindrance(self) -> str:
+        if self._stop.is_set():
+            return "the router is about to end"
+        return "" if all(slot.serving for slot in self._workers.slots) else "not every worker serves"
+
+    async def _be_quiet(self) -> None:
+        """Nothing half said may be left behind."""
+        await self._pages.pause()
+        for _ in range(round(UNSENT_WITHIN / 0.01)):
+            if not any(process.unsent() for process in self._workers.alive()):
+                return
+            await asyncio.sleep(0.01)
+        raise UpgradeRefused("a worker does not take its messages")
+
+    async def _be_loud(self) -> None:
+        await self._pages.serve()
+        notify("READY=1")
+
+    def _leave(self) -> Handover:
+        view = self._picture.view
+        alive = self._workers.alive()
+        return Handover(
+            version=__version__,
+            program=command_line(),
+            points=tuple(PointLeft(name=e.name, host=e.host, port=e.port, fds=e.fds) for e in self._opened),
+            workers=tuple(process.leave(self._reader.memory(process.label)) for process in alive),
+            pages=self._pages.fds,
+            folder=str(self._folder),
+            records=self._records,
+            keys=self._keys.state,
+            counted=self._reader.counted(),
+            generation=self._publisher.generation,
+            restarts=self._workers.restarts,
+            upgrades=self._upgrading.outcome.count,
+            started=view.started,
+            patience=self._prepared.static.experimental.patience,
+            snapshots=pack_snapshots(self._configuring.snapshots),
+            ledger=view.ledger,
+        )
+
     # -- signals ----------------------------------------------------------------------------------------------------
 
     def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -180,6 +289,12 @@ class Control:
             loop.add_signal_handler(number, self._asked_to_end, number)
         loop.add_signal_handler(signal.SIGHUP, self._configuring.reload)
         loop.add_signal_handler(signal.SIGUSR1, self._workers.send_all, ReopenLogs())
+        loop.add_signal_handler(signal.SIGUSR2, self._asked_to_upgrade)
+
+    def _asked_to_upgrade(self) -> None:
+        why = self._upgrading.ask()
+        if why:
+            log.error("SIGUSR2: no upgrade now: %s", why, extra={"event": "upgradeFailed"})
 
     def _asked_to_end(self, number: signal.Signals) -> None:
         """The second time means: at once."""
@@ -198,7 +313,7 @@ class Control:
             self._configuring.show_health()
         if watchdog:
             notify("WATCHDOG=1")
-        if is_init():
+        if is_init() or self._succession is not None:
             reap_orphans(self._workers.pids)
 
     # -- health of servers -------------------------------------------------------------------------------------------
@@ -215,23 +330,34 @@ class Control:
 
     # -- pages and readiness ----------------------------------------------------------------------------------------
 
-    async def _serve_pages(self) -> list[web.AppRunner]:
+    def _places(self) -> dict[Path, Callable[[], web.Application]]:
         """API, dashboard and metrics, each on a private Unix socket; workers reach them as they reach any server. One
-        more is for ``edgerouter healthcheck``."""
-        apps = make_apps(self._picture, self._metrics, self._prepared.static, self._explainer)
-        places = {self._folder / SOCKET: web.Application()}
-        own = places[self._folder / SOCKET].router
-        own.add_get("/ping", self._ping)
-        add_explain(own, "", self._explainer)
-        add_workloads(own, "", self._picture)
-        places |= {Path(socket_path(str(self._folder), name)): app for name, app in apps.items()}
-        runners = []
-        for path, app in places.items():
-            runner = web.AppRunner(app, access_log=None, handle_signals=False)
-            await runner.setup()
-            await web.UnixSite(runner, str(path)).start()
-            runners.append(runner)
-        return runners
+        more is for ``edgerouter healthcheck``, ``edgerouter upgrade`` and their like."""
+        places: dict[Path, Callable[[], web.Application]] = {self._folder / SOCKET: self._own_page}
+        for name in SERVICES:
+            places[Path(socket_path(str(self._folder), name))] = partial(self._internal_page, name)
+        return places
+
+    def _own_page(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/ping", self._ping)
+        app.router.add_get("/upgrade", self._upgrade)
+        app.router.add_post("/upgrade", self._upgrade)
+        add_explain(app.router, "", self._explainer)
+        add_workloads(app.router, "", self._picture)
+        return app
+
+    def _internal_page(self, name: str) -> web.Application:
+        return make_apps(self._picture, self._metrics, self._prepared.static, self._explainer)[name]
+
+    async def _upgrade(self, request: web.Request) -> web.Response:
+        """How the last upgrade went; POST begins one: who may open this socket is the router's own user, or root."""
+        if request.method == "POST":
+            asked = await request.json() if request.can_read_body else {}
+            why = self._upgrading.ask(str(asked.get("program", "")))
+            if why:
+                return web.json_response({"state": "failed", "reason": why}, status=409)
+        return web.json_response(msgspec.to_builtins(self._upgrading.outcome))
 
     async def _ping(self, request: web.Request) -> web.Response:
         """For ``edgerouter healthcheck``, which needs no port."""
@@ -243,6 +369,34 @@ class Control:
         seconds = time.monotonic() - self._began
         announce.ready(self._prepared.static, self._opened, seconds, __version__)
         notify("READY=1")
+
+
+def records_for(workers: int, before: int) -> int:
+    """The shared records: those from before if they have room, else new ones. Twice the workers' parts, since after a
+    live upgrade the old ones go on for a while."""
+    if before >= 0:
+        try:
+            if SharedRecords(before).workers >= workers:
+                return before
+        except ValueError as error:
+            log.warning("limits and breakers begin anew: %s", error)
+    return create_records(workers=min(MOST_WORKERS, 2 * workers))
+
+
+def outcome_of(left: Handover, confirmed: bool = False) -> Outcome:
+    """How the upgrade went that this program comes from."""
+    state = "failed" if left.tries else "done"
+    return Outcome(__version__, left.upgrades, state if confirmed else "checking", left.reason)
+
+
+def goodbyes(points: Mapping[str, EntryPoint], left: Handover) -> list[Drain]:
+    """What the old workers are told: connections end when they would, or with their next answer."""
+    drains = []
+    for point in left.points:
+        cycle = points[point.name].transport.life_cycle if point.name in points else LifeCycle()
+        grace = float(cycle.upgrade_grace_time_out)
+        drains.append(Drain(timeout=grace, idle=AS_LONG_AS_USUAL, entry_points=(point.name,)))
+    return drains
 
 
 def terminating_status(static: StaticConfiguration) -> int:

@@ -13,6 +13,7 @@ import platform
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
@@ -28,6 +29,7 @@ from edgerouter.config.sources import Loaded, load_static, tables_of
 from edgerouter.config.static import StaticConfiguration, effective_entry_points, parse_address
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import ProviderContext, Snapshot
+from edgerouter.control.handover import VARIABLE
 from edgerouter.control.runtime_dir import control_sockets
 
 _USAGE: Final = """\
@@ -41,6 +43,8 @@ Commands:
     convert      print files and labels of Traefik 1.x and 2.x in today's form
     healthcheck  ask the router on this machine whether it is well
     causes       print what a cause in the access log means and what to do: causes CONNECT_REFUSED; all without a name
+    upgrade      let the running router become the version that is installed now, without losing a connection:
+                 upgrade [--program=/path/to/another/edgerouter] [--pid=123]; SIGUSR2 does the same
     schema       print the JSON Schema of the configuration: schema [static|dynamic]
     docs         print the manual page of a middleware: docs [NAME]
     version      print the version
@@ -53,6 +57,7 @@ Options come from a file, the environment and flags, the later over the earlier:
 """
 _CHECK_SECONDS: Final = 10.0  # for the file provider's first snapshot
 _HEALTH_SECONDS: Final = 5.0
+_UPGRADE_SECONDS: Final = 120.0  # more than the check, the start and a way back take
 _PROGRAMS: Final = ("edgerouter", "__main__.py")  # how the program is named in a command line
 
 
@@ -102,13 +107,21 @@ def _print(problems: Iterable[Problem]) -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if VARIABLE in os.environ:
+        from edgerouter.control.takeover import taking_over
+
+        return taking_over(lambda succession: _start(arguments, succession))
+    return _start(arguments, None)
+
+
+def _start(arguments: Sequence[str], succession: Any) -> int:
     loaded = _load(arguments)
     _print(loaded.problems)
     if loaded.static is None:
         return 2
     from edgerouter.app import run  # after all checks: it brings the whole control process in
 
-    return run(loaded.static)
+    return run(loaded.static, succession)
 
 
 def _version(arguments: Sequence[str]) -> int:
@@ -171,6 +184,8 @@ def _causes(arguments: Sequence[str]) -> int:
 def _check(arguments: Sequence[str]) -> int:
     loaded = _load(arguments)
     problems = list(loaded.problems)
+    if loaded.static is not None and VARIABLE in os.environ:
+        return _rehearse(loaded)
     if loaded.static is not None:
         problems += _file_problems(loaded.static)
     _print(problems)
@@ -179,6 +194,25 @@ def _check(arguments: Sequence[str]) -> int:
         print(f"edgerouter: {errors} error{'s' if errors > 1 else ''}", file=sys.stderr)
         return 2
     print(f"OK: {loaded.file or 'flags and environment'}")
+    return 0
+
+
+def _rehearse(loaded: Loaded) -> int:
+    """Asked by a running router that may become this program: would taking over work? What files hold is not looked at:
+    it was as it is before."""
+    import edgerouter.app  # noqa: F401  (everything that will be needed)
+    from edgerouter.control.handover import HandoverError
+    from edgerouter.control.prepare import prepare
+    from edgerouter.control.takeover import rehearse
+    from edgerouter.errors import ConfigurationError
+
+    _print(loaded.problems)
+    assert loaded.static is not None
+    try:
+        print(rehearse(prepare(loaded.static)))
+    except (ConfigurationError, HandoverError, OSError) as error:
+        print(f"edgerouter: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -313,6 +347,59 @@ def _load_as(process: int) -> Loaded:
     return load_static(arguments, variables, _options_of("providers"), _options_of("metrics"))
 
 
+def _upgrade(arguments: Sequence[str]) -> int:
+    """Ask the router that runs here to become the program that is installed now; wait until it has, or goes on."""
+    options = dict(word.lstrip("-").partition("=")[::2] for word in arguments)
+    if not options.keys() <= {"program", "pid"} or not all(options.values()):
+        print("edgerouter: write upgrade [--program=/path/to/another/edgerouter] [--pid=123]", file=sys.stderr)
+        return 2
+    program = os.path.abspath(options["program"]) if "program" in options else ""
+    try:
+        path = _control_socket(options.get("pid", ""))
+        outcome = _call(path, "POST", {"program": program})
+        end = time.monotonic() + _UPGRADE_SECONDS
+        while outcome["state"] == "checking" and time.monotonic() < end:
+            time.sleep(0.1)
+            with suppress(TimeoutError):  # nobody answers while one program becomes the other
+                outcome = _call(path, "GET")
+    except (_Unwell, OSError, http.client.HTTPException, ValueError) as error:
+        print(f"edgerouter: no upgrade: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    if outcome["state"] != "done":
+        print(f"edgerouter: no upgrade: {outcome['reason'] or 'it is not over yet; see the log'}", file=sys.stderr)
+        return 1
+    print(f"OK: version {outcome['version']} has taken over")
+    return 0
+
+
+def _control_socket(pid: str) -> str:
+    """The socket of the router that runs here, or of the one with that process id."""
+    found: dict[str, str] = {}
+    for path in control_sockets():
+        connection = _UnixConnection(path)
+        try:
+            connection.connect()
+        except OSError:
+            continue  # left behind by a router that was killed
+        connection.close()
+        found[str(connection.peer)] = path
+    if pid in found or (not pid and len(found) == 1):
+        return found[pid or next(iter(found))]
+    if found and not pid:
+        raise _Unwell(f"several routers run here; write --pid= with one of {', '.join(found)}")
+    raise _Unwell("no running router was found, or it is another user's")
+
+
+def _call(path: str, method: str, body: Any = None) -> Any:
+    connection = _UnixConnection(path)
+    try:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        connection.request(method, "/upgrade", None if body is None else msgspec.json.encode(body), headers)
+        return msgspec.json.decode(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
 def _proc(process: int, name: str) -> list[str]:
     with open(f"/proc/{process}/{name}", "rb") as file:
         return [word.decode(errors="replace") for word in file.read().split(b"\0")][:-1]
@@ -340,6 +427,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "healthcheck": _healthcheck,
     "causes": _causes,
     "schema": _schema,
+    "upgrade": _upgrade,
     "docs": _docs,
     "version": _version,
 }

@@ -52,6 +52,8 @@ class Start(Message, frozen=True, tag="start"):
     control_path: str = ""
     static: StaticConfiguration = StaticConfiguration()
     heartbeat: float = 0.5
+    part: int = -1  # of the shared records; -1: that of its slot
+    waits: bool = False  # accept only when TakeSockets names the own slot: another worker does until then
 
 
 class Delta(Message, frozen=True, tag="delta"):
@@ -87,6 +89,9 @@ class StopAccepting(Message, frozen=True, tag="stopAccepting"):
     Answered by ``Stopped``."""
 
     entry_points: tuple[str, ...] = ()
+
+
+AS_LONG_AS_USUAL: Final = -1.0  # for ``Drain.idle``
 
 
 class Drain(Message, frozen=True, tag="drain"):
@@ -194,6 +199,10 @@ class Frames:
     def push(self, data: bytes) -> None:
         """Take bytes; nothing is decoded yet."""
         self._buffer += data
+
+    def begun(self) -> bytes:
+        """What was pushed and not decoded yet."""
+        return bytes(self._buffer)
 
     def next(self) -> Any:
         """Decode one message, or None when none is complete; raises ChannelError."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from edgerouter.config.static import INTERNAL, StaticConfiguration
 from edgerouter.config.types import Problem
 from edgerouter.control.sockets import Opened
+from edgerouter.control.upgrade import Outcome
 
 log = logging.getLogger("edgerouter.control")
 
@@ -26,6 +27,17 @@ def ready(static: StaticConfiguration, opened: list[Opened], seconds: float, ver
     pages = [f"{what}: {_url(ports[point])}{path}" for what, point, path in _pages(static) if point in ports]
     told = "; ".join(pages) or "no page of its own is served"
     log.info("edgerouter %s is ready after %.1f s; %s", version, seconds, told, extra={"event": "ready"})
+
+
+def succeeded(outcome: Outcome, before: str, seconds: float) -> None:
+    """A live upgrade is over; or it failed, and this is the program from before."""
+    if outcome.state == "failed":
+        text = "the upgrade failed, version %s goes on: %s"
+        log.error(text, outcome.version, outcome.reason, extra={"event": "upgradeFailed"})
+        return
+    fields = {"event": "upgraded", "version": outcome.version, "seconds": round(seconds, 3)}
+    text = "version %s has taken over from %s after %.1f s; the old workers finish what they hold"
+    log.info(text, outcome.version, before, seconds, extra=fields)
 
 
 class ProblemLog:

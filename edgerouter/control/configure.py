@@ -32,7 +32,8 @@ log = logging.getLogger("edgerouter.control")
 
 class Configuring:
     """Runs the providers and publishes what they say. ``folder`` holds the control process's Unix sockets; ``health``
-    checks the servers of each plan; ``take`` is called with every plan."""
+    checks the servers of each plan; ``take`` is called with every plan; ``snapshots`` are answers that the program before
+    this one had: they hold until their providers answer anew."""
 
     def __init__(
         self,
@@ -44,6 +45,8 @@ class Configuring:
         health: HealthChecks,
         make_builder: Callable[[Keys], Builder] = Builder,
         take: Callable[[Plan], None] = lambda plan: None,
+        snapshots: Mapping[str, Snapshot] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._prepared = prepared
         self._publisher = publisher
@@ -55,7 +58,7 @@ class Configuring:
         self._make_builder = make_builder
         self._take = take
         self._builder = make_builder(keys)
-        self._ledger = Ledger()
+        self._ledger = ledger or Ledger()
         self._problems = announce.ProblemLog()
         self._found: tuple[Problem, ...] = ()
         self._fault: tuple[Problem, ...] = ()
@@ -69,12 +72,14 @@ class Configuring:
             float(prepared.static.providers.providers_throttle_duration),
             on_state=self._show_states,
         )
+        self._supervisor.snapshots.update(snapshots or {})
+        self._complete = bool(snapshots) and set(snapshots or {}) >= set(prepared.providers)
 
     async def run(self) -> None:
         """Returns never; cancelled at the end."""
         self._supervisor.start()
         try:
-            if not await self._supervisor.answered(FIRST_ANSWERS):
+            if not self._complete and not await self._supervisor.answered(FIRST_ANSWERS):
                 log.warning("some providers have not answered yet; the first configuration goes without them")
             self._wanted.set()
             while True:
@@ -83,6 +88,11 @@ class Configuring:
                 await self._renew()
         finally:
             await self._supervisor.stop()
+
+    @property
+    def snapshots(self) -> Mapping[str, Snapshot]:
+        """Each provider's newest answer."""
+        return self._supervisor.snapshots
 
     def reload(self) -> None:
         """Ask every provider that can to look at its source anew (SIGHUP)."""

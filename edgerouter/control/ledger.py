@@ -15,13 +15,15 @@ KEPT_SECONDS: Final = 24 * 3600.0
 
 
 class Ledger:
-    """Every workload present, and the last 1,000 that left within 24 hours."""
+    """Every workload present, and the last 1,000 that left within 24 hours. ``before``: lines to go on with."""
 
-    def __init__(self, kept: int = KEPT, seconds: float = KEPT_SECONDS) -> None:
+    def __init__(self, kept: int = KEPT, seconds: float = KEPT_SECONDS, before: Iterable[WorkloadView] = ()) -> None:
         self._kept = kept
         self._seconds = seconds
         self._present: dict[tuple[str, str], WorkloadView] = {}
         self._left: dict[tuple[str, str], WorkloadView] = {}  # in the order of leaving
+        for line in reversed(tuple(before)):
+            (self._left if line.left else self._present)[line.provider, line.id] = line
 
     def update(self, workloads: Iterable[tuple[str, Workload]], now: float) -> None:
         """Enter what is there now; ``now`` in Unix seconds."""

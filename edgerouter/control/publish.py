@@ -38,16 +38,19 @@ class _Progress(msgspec.Struct):
 
 
 class Publisher:
-    """``generation`` is the number of the newest plan, from 1; ``deltas(generation, old, new)`` says what to send.
+    """``generation`` is the number of the newest plan, at first of the one before;
+    ``deltas(generation, old, new)`` says what to send.
     ``expected``: nothing counts as served before so many workers have joined."""
 
-    def __init__(self, deltas: Callable[[int, Plan, Plan], Iterable[Delta]], expected: int = 0) -> None:
+    def __init__(
+        self, deltas: Callable[[int, Plan, Plan], Iterable[Delta]], expected: int = 0, generation: int = 0
+    ) -> None:
         self._expected = expected
         self._deltas = deltas
         self._progress: dict[Subscriber, _Progress] = {}
         self._plan: Plan | None = None
         self._changed = asyncio.Event()
-        self.generation = 0
+        self.generation = generation
 
     def publish(self, plan: Plan) -> int:
         """Send every worker what changed; the plan's generation."""

@@ -17,11 +17,13 @@ _LONGEST: Final = 70  # bytes of its parent's path: that of a Unix socket in it 
 
 
 @contextmanager
-def runtime_dir(owner: tuple[int, int] | None = None) -> Iterator[Path]:
-    """Yield the folder, owned by ``owner`` (uid, gid) when given. Raises ConfigurationError if nothing is writable."""
-    folder = _make(_parents(owner is not None))
+def runtime_dir(owner: tuple[int, int] | None = None, existing: Path | None = None) -> Iterator[Path]:
+    """Yield the folder, owned by ``owner`` (uid, gid) when given; ``existing`` is one to go on with.
+
+    Raises ConfigurationError if nothing is writable."""
+    folder = _make(_parents(owner is not None)) if existing is None else existing
     try:
-        if owner is not None:
+        if owner is not None and existing is None:
             os.chown(folder, *owner)
         yield folder
     finally:

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import socket
 import struct
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -46,17 +47,23 @@ class Opened(msgspec.Struct, frozen=True):
         return tuple(sock.fileno() for sock in self.sockets)
 
 
-def open_all(addresses: dict[str, Address], slots: int) -> list[Opened]:
-    """Open every TCP entry point, all or nothing. Raises ConfigurationError that names the holder of a taken port."""
+def open_all(addresses: dict[str, Address], slots: int, before: Mapping[str, Opened] | None = None) -> list[Opened]:
+    """Open every TCP entry point, all or nothing; ``before`` are those that are open already (live upgrade), of which
+    the ones with the same address go on. Raises ConfigurationError that names the holder of a taken port."""
     opened: list[Opened] = []
     try:
         for name, address in addresses.items():
             if address.protocol == "tcp":
-                opened.append(_open(name, address, slots))
+                opened.append(_go_on(name, address, slots, (before or {}).get(name)) or _open(name, address, slots))
     except ConfigurationError:
         close_all(opened)
         raise
     return opened
+
+
+def adopt(name: str, host: str, port: int, fds: Iterable[int]) -> Opened:
+    """An entry point's sockets by their descriptors, as another program left them."""
+    return Opened(name, host, port, tuple(socket.socket(fileno=fd) for fd in fds))
 
 
 def close_all(opened: list[Opened]) -> None:
@@ -80,6 +87,21 @@ def refuse_new(opened: list[Opened]) -> None:
         for sock in entry.sockets:
             with suppress(PermissionError):
                 sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+def _go_on(name: str, address: Address, slots: int, before: Opened | None) -> Opened | None:
+    """The sockets that are there, and more of them where there are more slots now; none is ever taken away."""
+    if before is None or before.host != address.host or address.port not in (0, before.port):
+        return None
+    sockets = list(before.sockets)
+    try:
+        while len(sockets) < slots:
+            sibling = _bound(sockets[0].family, sockets[0].getsockname(), shared=True)
+            sockets.append(sibling)
+            sibling.listen(BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(_why(name, address, error)) from error
+    return Opened(name, before.host, before.port, tuple(sockets))
 
 
 def _open(name: str, address: Address, slots: int) -> Opened:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -18,11 +19,13 @@ _CODE: Final = (
 
 
 class Spawned(msgspec.Struct):
-    """A started process, our end of its channel, and the reading end of its standard error."""
+    """A started process, our end of its channel, and the reading end of its standard error. ``wait`` reaps it: its exit
+    code, or the negative number of the signal that ended it."""
 
-    process: subprocess.Popen[bytes]
+    pid: int
     channel: socket.socket
     stderr: int
+    wait: Callable[[], int]
 
 
 def spawn_worker(slot: int, fds: tuple[int, ...]) -> Spawned:
@@ -49,7 +52,19 @@ def spawn_worker(slot: int, fds: tuple[int, ...]) -> Spawned:
     finally:
         theirs.close()
         os.close(writing)
-    return Spawned(process, ours, reading)
+    return Spawned(process.pid, ours, reading, process.wait)
+
+
+def adopt_worker(pid: int, channel: int, stderr: int) -> Spawned:
+    """A worker that the program before this one, in the same process, has started."""
+    return Spawned(pid, socket.socket(fileno=channel), stderr, lambda: _reap(pid))
+
+
+def _reap(pid: int) -> int:
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return 0  # somebody else has reaped it
 
 
 def command(channel_fd: int, slot: int) -> list[str]:

@@ -21,7 +21,7 @@ class StderrReader:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, slot: int) -> None:
         self._loop = loop
-        self._fd = fd
+        self.fd = fd
         self._slot = slot
         self._partial = b""
         self.last: deque[str] = deque(maxlen=_KEPT)
@@ -29,9 +29,9 @@ class StderrReader:
 
     def close(self) -> None:
         """Read what is left, then stop."""
-        if self._fd >= 0:
+        if self.fd >= 0:
             self._readable()
-        if self._fd >= 0:
+        if self.fd >= 0:
             self._end()
 
     def cause(self) -> str:
@@ -40,8 +40,8 @@ class StderrReader:
 
     def _readable(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            while self._fd >= 0:
-                data = os.read(self._fd, 65536)
+            while self.fd >= 0:
+                data = os.read(self.fd, 65536)
                 if not data:
                     self._end()
                     return
@@ -65,8 +65,8 @@ class StderrReader:
             log.log(level, "worker %d: %s", self._slot, line)
 
     def _end(self) -> None:
-        self._loop.remove_reader(self._fd)
-        os.close(self._fd)
-        self._fd = -1
+        self._loop.remove_reader(self.fd)
+        os.close(self.fd)
+        self.fd = -1
         if self._partial:
             self._feed(b"\n")

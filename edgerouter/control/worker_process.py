@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from edgerouter.contracts import messages
 from edgerouter.contracts.messages import ToControl
-from edgerouter.control.spawn import Spawned, spawn_worker
+from edgerouter.control.handover import WorkerLeft
+from edgerouter.control.spawn import Spawned, adopt_worker, spawn_worker
 from edgerouter.control.stderr import StderrReader
 from edgerouter.worker.channel import Channel
 
@@ -24,7 +25,8 @@ GONE: Final = "gone"
 class WorkerProcess:
     """``silence`` is in seconds, counted by ``workers`` while it listens; ``applied`` the generation that it serves.
 
-    ``on_message`` and ``on_exit`` are called with this object; the latter once, when the process was reaped.
+    ``on_message`` and ``on_exit`` are called with this object; the latter once, when the process was reaped. ``label``
+    names its counters, ``part`` its part of the shared records (-1: none yet).
     """
 
     def __init__(
@@ -44,6 +46,9 @@ class WorkerProcess:
         self.pid = 0
         self.status = 0
         self.draining = False
+        self.label: int | str = slot
+        self.part = -1
+        self.heard = False  # its channel is open
         self._on_message = on_message
         self._on_exit = on_exit
         self._channel = Channel(ToControl, self._received, self._channel_closed)
@@ -54,14 +59,51 @@ class WorkerProcess:
 
     async def start(self, start: messages.Start, fds: tuple[int, ...]) -> None:
         """Spawn it and send its start message. Raises OSError."""
+        self._watch(spawn_worker(self.slot, fds))
+        await self.hear()
+        self._channel.send(start)
+
+    def adopt(self, left: WorkerLeft) -> None:
+        """Go on with a worker that the program before this one has started. ``hear`` is called when it may be talked
+        to. Raises OSError."""
+        self.state, self.started, self.applied = SERVING, left.started, left.applied
+        self.label, self.part, self.draining = left.label, left.part, left.leaving
+        self._channel.go_on(left.received)
+        self._watch(adopt_worker(left.pid, left.channel, left.stderr))
+
+    def leave(self, counters: int) -> WorkerLeft:
+        """What the program after this one needs to know."""
+        assert self._spawned is not None and self._stderr is not None
+        return WorkerLeft(
+            slot=self.slot,
+            pid=self.pid,
+            channel=self._spawned.channel.fileno(),
+            stderr=self._stderr.fd,
+            counters=counters,
+            label=self.label if isinstance(self.label, str) else f"{self.slot}-{self.pid}",
+            part=self.part,
+            started=self.started,
+            applied=self.applied,
+            received=self._channel.begun(),
+            leaving=self.draining,
+        )
+
+    async def hear(self) -> None:
+        """Open the channel."""
+        assert self._loop is not None and self._spawned is not None
+        self.heard = True
+        await self._channel.open(self._loop, self._spawned.channel)
+
+    def unsent(self) -> int:
+        """Bytes that it has not taken yet."""
+        return self._channel.unsent()
+
+    def _watch(self, spawned: Spawned) -> None:
         loop = asyncio.get_running_loop()
-        spawned = spawn_worker(self.slot, fds)
-        self._loop, self._spawned, self.pid = loop, spawned, spawned.process.pid
+        self._loop, self._spawned, self.pid = loop, spawned, spawned.pid
         self._pidfd = os.pidfd_open(self.pid)
         self._stderr = StderrReader(loop, spawned.stderr, self.slot)
         loop.add_reader(self._pidfd, self._exited)
-        await self._channel.open(loop, spawned.channel)
-        self._channel.send(start)
 
     def send(self, message: messages.Message) -> None:
         """Queue a message; one to a dead worker is dropped."""
@@ -99,7 +141,7 @@ class WorkerProcess:
         assert self._loop is not None and self._spawned is not None and self._stderr is not None
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self.status = self._spawned.process.wait()
+        self.status = self._spawned.wait()
         self.state = GONE
         self._stderr.close()
         self._channel.close()

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final
 
+import msgspec
+
 from edgerouter.contracts import messages
+from edgerouter.control.handover import WorkerLeft
 from edgerouter.control.publish import Publisher
 from edgerouter.control.view import WorkerView
 from edgerouter.control.worker_process import GONE, LOADING, SERVING, STARTING, WorkerProcess
@@ -63,6 +66,7 @@ class Workers:
         self.failed: asyncio.Future[str] = loop.create_future()
         self.restarts = 0
         self.complete = asyncio.Event()  # set once every slot has served
+        self.predecessors: list[WorkerProcess] = []  # those of the program before this one
         self._publisher = publisher
         self._launch = launch
         self._retire = retire
@@ -80,9 +84,31 @@ class Workers:
             self._begin(slot)
         self._loop.call_later(HEARTBEAT, self._tick)
 
+    def adopt(self, left: Iterable[WorkerLeft]) -> None:
+        """Watch over the workers of the program before this one; they go on unasked until ``succeed``."""
+        for worker in left:
+            process = WorkerProcess(worker.slot, self._heard, self._gone)
+            try:
+                process.adopt(worker)
+            except OSError as error:
+                log.error("worker %d (pid %d) is lost: %s", worker.slot, worker.pid, error)
+                continue
+            self.predecessors.append(process)
+
+    async def succeed(self, drains: Iterable[messages.Drain]) -> None:
+        """The new workers take the sockets, and the predecessors drain."""
+        for slot in self.slots:
+            self._tell(slot.number, messages.TakeSockets(slot=slot.number))
+        goodbyes = list(drains)
+        for process in list(self.predecessors):
+            process.draining = True
+            await process.hear()
+            for drain in goodbyes:
+                process.send(drain)
+
     def alive(self) -> list[WorkerProcess]:
         """Processes that were started and are not gone, in the order of their slots."""
-        processes = [slot.process for slot in self.slots if slot.process is not None]
+        processes = [slot.process for slot in self.slots if slot.process is not None] + self.predecessors
         return [process for process in processes if process.pid and process.state != GONE]
 
     def send_all(self, message: messages.Message) -> None:
@@ -105,11 +131,11 @@ class Workers:
 
     def views(self) -> tuple[WorkerView, ...]:
         """Every slot as API and dashboard show it."""
-        return tuple(_view(slot) for slot in self.slots)
+        return (*(_view(slot) for slot in self.slots), *(_process_view(process) for process in self.predecessors))
 
     def pids(self) -> set[int]:
         """Processes that are waited for by their own account."""
-        return {s.process.pid for s in self.slots if s.process is not None}
+        return {s.process.pid for s in self.slots if s.process is not None} | {p.pid for p in self.predecessors}
 
     # -- a life -----------------------------------------------------------------------------------------------------
 
@@ -168,6 +194,10 @@ class Workers:
         self._retire(process)
         for listener in self._listeners:
             listener(process, None)
+        if process in self.predecessors:
+            self.predecessors.remove(process)
+            log.info("worker %d (pid %d) of the version before ended: %s", process.slot, process.pid, process.ending())
+            return
         if self._ending:
             return
         slot = self.slots[process.slot]
@@ -227,11 +257,13 @@ class Workers:
         if passed > HEARTBEAT + HELD_UP:
             log.warning("the control process itself was held up for %.1f s", passed - HEARTBEAT)
         for process in self.alive():
+            if not process.heard:
+                continue
             process.silence += min(passed, HEARTBEAT)
             limit = START_WITHIN if process.state == STARTING else HUNG_AFTER
             if process.silence > limit * self._patience and not process.killed_for:
                 process.kill(f"no sign of life for {process.silence:.1f} s")
-                if not self._ending:
+                if not self._ending and process not in self.predecessors:
                     self._hand_over(self.slots[process.slot])
 
 
@@ -239,15 +271,18 @@ def _view(slot: Slot) -> WorkerView:
     process = slot.process
     if process is None:
         return WorkerView(slot=slot.number)
+    return msgspec.structs.replace(_process_view(process), restarts=slot.lives - 1)
+
+
+def _process_view(process: WorkerProcess) -> WorkerView:
     draining = process.draining and process.state != GONE
     state = "draining" if draining else process.state if process.state in (SERVING, GONE) else "starting"
     return WorkerView(
-        slot=slot.number,
+        slot=process.slot,
         pid=process.pid,
         state=state,
         generation=process.applied,
         started=time.time() - (time.monotonic() - process.started),
-        restarts=slot.lives - 1,
         in_flight=process.beat.in_flight,
         connections=process.beat.connections,
         longest_stall=process.longest_stall,

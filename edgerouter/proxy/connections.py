@@ -6,12 +6,9 @@ Nothing here decides when that is: the control process says so (``control.drain`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from edgerouter.errors import ShuttingDown
 from edgerouter.net.client_connection import ClientConnection
-
-AS_LONG_AS_USUAL: Final = -1.0  # what is idle waits for a next request until its idle timeout
 
 
 class Connections:

@@ -11,9 +11,12 @@ import struct
 import threading
 from typing import Final
 
+import msgspec
+
 from edgerouter.telemetry import memory as layout
 
 Series = tuple[int, int, int, int]  # what, entry point's key, router's key, service's key
+Worker = int | str  # what a memory is known by: the worker's slot, or a name for one that is leaving
 
 _KIND: Final = 15
 _WORD: Final = 8
@@ -22,6 +25,18 @@ _WORD: Final = 8
 def new_memory(worker: int) -> int:
     """A memfd for one worker's counters, to be inherited by it and kept open here; raises OSError."""
     return os.memfd_create(f"edgerouter-counters-{worker}", os.MFD_CLOEXEC)
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What workers that are gone have counted, as plain data: it outlives this process (live upgrade)."""
+
+    bounds: list[float]
+    traffic: list[tuple[Series, tuple[int, int, int, int], list[int]]] = []
+    failures: list[tuple[int, str, int]] = []
+    opened: dict[int, int] = {}
+    stalled: float = 0.0
+    lost_series: int = 0
+    lost_lines: int = 0
 
 
 class Traffic:
@@ -59,7 +74,7 @@ class Totals:
         self.open: dict[int, int] = {}
         self.opened: dict[int, int] = {}
         self.in_flight = 0
-        self.longest_stall: dict[int, float] = {}
+        self.longest_stall: dict[Worker, float] = {}
         self.stalled = 0.0
         self.lost_series = 0
         self.lost_lines = 0
@@ -92,17 +107,49 @@ class CounterReader:
 
     def __init__(self, bounds: list[float] | None = None) -> None:
         self.bounds = list(layout.DEFAULT_BOUNDS if bounds is None else bounds)
-        self._memories: dict[int, int] = {}
+        self._memories: dict[Worker, int] = {}
         self._base = Totals()
         self._lock = threading.Lock()
 
-    def attach(self, worker: int, fd: int) -> None:
+    def attach(self, worker: Worker, fd: int) -> None:
         """Read this memfd too, from now on; ``fd`` stays the caller's until ``detach``. One already there is folded."""
         self.detach(worker)
         with self._lock:
             self._memories[worker] = os.dup(fd)
 
-    def detach(self, worker: int) -> None:
+    def memory(self, worker: Worker) -> int:
+        """The descriptor of a worker's memory, -1 for none; it stays the reader's."""
+        return self._memories.get(worker, -1)
+
+    def counted(self) -> Counted:
+        """What is kept of workers that are gone."""
+        with self._lock:
+            base = self._base
+            return Counted(
+                bounds=self.bounds,
+                traffic=[
+                    (series, (t.duration, t.bytes_in, t.bytes_out, t.retries), t.buckets)
+                    for series, t in base.traffic.items()
+                ],
+                failures=[(key, cause, count) for (key, cause), count in base.failures.items()],
+                opened=base.opened,
+                stalled=base.stalled,
+                lost_series=base.lost_series,
+                lost_lines=base.lost_lines,
+            )
+
+    def restore(self, counted: Counted) -> None:
+        """Go on from there. With other bounds than before, traffic begins at nothing: buckets cannot be converted."""
+        left = Totals()
+        for series, numbers, buckets in counted.traffic if counted.bounds == self.bounds else ():
+            left.series(series, len(buckets)).add(*numbers, buckets)
+        left.failures = {(key, cause): count for key, cause, count in counted.failures}
+        left.opened = dict(counted.opened)
+        left.stalled, left.lost_series, left.lost_lines = counted.stalled, counted.lost_series, counted.lost_lines
+        with self._lock:
+            self._base.take(left)
+
+    def detach(self, worker: Worker) -> None:
         """The worker is dead: keep what it counted, forget its gauges. Unknown workers are ignored."""
         with self._lock:
             fd = self._memories.pop(worker, -1)
@@ -131,7 +178,7 @@ class CounterReader:
 
     # -- one memory -------------------------------------------------------------------------------------------------
 
-    def _read(self, worker: int, fd: int, totals: Totals) -> None:
+    def _read(self, worker: Worker, fd: int, totals: Totals) -> None:
         size = os.fstat(fd).st_size
         if size < layout.HEADER_WORDS * _WORD:
             return  # its worker did not come so far
@@ -141,7 +188,7 @@ class CounterReader:
                 self._read_header(worker, words, totals)
                 self._read_blocks(words, totals)
 
-    def _read_header(self, worker: int, words: memoryview, totals: Totals) -> None:
+    def _read_header(self, worker: Worker, words: memoryview, totals: Totals) -> None:
         totals.in_flight += words[layout.IN_FLIGHT_AT]
         totals.longest_stall[worker] = words[layout.STALL_AT] / 1e9
         totals.stalled += words[layout.STALL_SUM_AT] / 1e9

@@ -185,29 +185,31 @@ class SharedRecord(Record):
 class SharedRecords:
     """The records as one process sees them: the worker in slot ``worker_slot``, or the control process.
 
-    ``fd`` -1: no memory, everything is private. ``worker_slot`` is also where ``services`` read who they are.
+    ``fd`` -1: no memory, everything is private. ``worker_slot`` is also where ``services`` read who they are. ``part``
+    is the worker's own part of each record, by default that of its slot: no two workers that live have the same.
     Raises ValueError when the memory was not made by ``create_records`` of this version.
     """
 
-    def __init__(self, fd: int = -1, worker_slot: int = 0) -> None:
+    def __init__(self, fd: int = -1, worker_slot: int = 0, part: int = -1) -> None:
         self.fd = fd
         self.worker_slot = worker_slot
+        self.part = part if part >= 0 else worker_slot
         self.workers = 1
         self._known: dict[str, SharedRecord] = {}
         self._words = memoryview(b"").cast("q")
         if fd >= 0:
-            self._map(fd, worker_slot)
+            self._map(fd, self.part)
         self._table_lock = Lock(fd, _TABLE_LOCK)
 
-    def _map(self, fd: int, worker_slot: int) -> None:
+    def _map(self, fd: int, part: int) -> None:
         size = os.fstat(fd).st_size
         words = memoryview(mmap.mmap(fd, size)).cast("q") if size >= 8 * _FIRST_AT else self._words
         if len(words) == 0 or words[0] != MAGIC or words[1] != VERSION:
             raise ValueError(f"records: descriptor {fd} is no records' memory of version {VERSION}")
         self._words = words
         self.workers = int(words[_WORKERS_AT])
-        if not 0 <= worker_slot < self.workers:
-            raise ValueError(f"records: worker slot {worker_slot} of {self.workers}")
+        if not 0 <= part < self.workers:
+            raise ValueError(f"records: worker slot {part} of {self.workers}")
 
     def record(self, name: str, shared_words: int, part_words: int, gauges: int = 0) -> SharedRecord:
         """Find the record of that name and shape, or make it; the same object each time.
@@ -223,7 +225,7 @@ class SharedRecords:
             with self._table_lock:
                 first = self._find_or_make(key.encode(), shared_words, part_words, gauges)
         if first:
-            made = SharedRecord(self._words, first, self.fd, self.worker_slot, self.workers)
+            made = SharedRecord(self._words, first, self.fd, self.part, self.workers)
             made.zero(gauges)
         else:
             made = self._private_record(shared_words, part_words)
@@ -234,14 +236,14 @@ class SharedRecords:
         """Return how many records found no room, and are therefore private to each worker."""
         return int(self._words[_LOST_AT]) if self.fd >= 0 else 0
 
-    def zero_gauges(self, worker_slot: int) -> None:
+    def zero_gauges(self, part: int) -> None:
         """A worker died: what it had in flight is no more. For the control process; raises RecordBusy."""
         words = self._words
         with self._table_lock:
             firsts = [words[_TABLE_AT + 2 * slot + 1] for slot in range(SLOTS)] if self.fd >= 0 else []
         for first in firsts:
             if first and words[first + 2]:
-                record = SharedRecord(words, first, self.fd, worker_slot, self.workers)
+                record = SharedRecord(words, first, self.fd, part, self.workers)
                 record.zero(int(words[first + 2]))
 
     def _find_or_make(self, key: bytes, shared_words: int, part_words: int, gauges: int) -> int:

@@ -142,7 +142,7 @@ def _states(facts: Facts, totals: Totals) -> Iterable[Sample]:
         yield _sample("service_server_up", float(up), service=service, url=url)
     yield _sample("workers", len(totals.longest_stall))
     yield _sample("worker_restarts_total", facts.restarts)
-    for worker, stall in sorted(totals.longest_stall.items()):
+    for worker, stall in sorted(totals.longest_stall.items(), key=lambda item: str(item[0])):
         yield _sample("worker_loop_stall_seconds", stall, worker=str(worker))
     yield _sample("worker_loop_stalled_seconds_total", totals.stalled)
     yield _sample("metrics_lost_total", totals.lost_series)

@@ -69,7 +69,7 @@ class Assembler:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, serving: Serving) -> None:
         start = serving.start_message
-        shared = getattr(serving, "records", None) or SharedRecords(start.records_fd, start.slot)
+        shared = getattr(serving, "records", None) or SharedRecords(start.records_fd, start.slot, start.part)
         self.assembly = Assembly(serving.engine.transports, shared, tuple(start.static.providers.precedence))
 
     def judge(self, health: ServersHealth) -> None:

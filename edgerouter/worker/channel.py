@@ -40,6 +40,14 @@ class Channel(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame(message))
 
+    def begun(self) -> bytes:
+        """The beginning of a message whose end has not come yet."""
+        return self._frames.begun()
+
+    def go_on(self, begun: bytes) -> None:
+        """Before ``open``: what another has taken from the socket already."""
+        self._frames.push(begun)
+
     def unsent(self) -> int:
         """Bytes that the other side has not taken yet."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
