@@ -154,13 +154,12 @@ def _try_worker(prepared: Prepared) -> None:
         spawned.channel.settimeout(WITHIN * prepared.static.experimental.patience)
         spawned.channel.sendall(messages.frame(start))
         _hear_hello(spawned.channel)
-    except (EOFError, TimeoutError, messages.ChannelError) as error:
+    except (EOFError, OSError, messages.ChannelError) as error:
         os.kill(spawned.pid, signal.SIGKILL)
         os.set_blocking(spawned.stderr, True)
         said = os.read(spawned.stderr, 4096).decode("utf-8", "replace").strip()
         raise HandoverError(f"a worker does not start: {said or error or type(error).__name__}") from error
     finally:
-        spawned.channel.shutdown(socket.SHUT_RDWR)
         spawned.channel.close()
         spawned.wait()
         os.close(spawned.stderr)
