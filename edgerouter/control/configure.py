@@ -32,8 +32,8 @@ log = logging.getLogger("edgerouter.control")
 
 class Configuring:
     """Runs the providers and publishes what they say. ``folder`` holds the control process's Unix sockets; ``health``
-    checks the servers of each plan; ``take`` is called with every plan; ``snapshots`` are answers that the program before
-    this one had: they hold until their providers answer anew."""
+    checks the servers of each plan; ``take`` is called with every plan; ``snapshots`` are answers that the program
+    before this one had: they hold until their providers answer anew."""
 
     def __init__(
         self,
