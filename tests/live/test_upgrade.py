@@ -18,7 +18,7 @@ import pytest
 from live.toolbox import EchoServer, Router, exchange, fetch, until
 
 TUNNELS, STREAMS, RATE = 1000, 50, 300  # WebSockets, event streams, requests a second
-PATIENT = {"experimental": {"patience": 5.0}, "api": {"insecure": True}}
+PATIENT = {"experimental": {"patience": 8.0}, "api": {"insecure": True}}
 SOON = 5.0  # seconds until the new version reports, on a machine that has a core to spare
 
 # A program that is EdgeRouter and says that it is another version; what follows makes it worse.
@@ -53,7 +53,7 @@ def routes(url: str) -> dict[str, Any]:
 
 def upgrade(router: Router, *flags: str) -> subprocess.CompletedProcess[str]:
     command = [*router.command[:3], "upgrade", f"--pid={router.pid}", *flags]
-    return subprocess.run(command, env=router._env, capture_output=True, text=True, timeout=150, check=False)
+    return subprocess.run(command, env=router._env, capture_output=True, text=True, timeout=200, check=False)
 
 
 async def version(router: Router) -> str:
@@ -213,7 +213,7 @@ async def test_nobody_notices_that_the_router_becomes_another_version(tmp_path: 
             tunnel.writer.close()
         for writer in app.streams:
             writer.write(b"0\r\n\r\n")
-        await until(lambda: not set(old) & set(router.worker_pids()), "the old workers' end")
+        await until(lambda: not set(old) & set(router.worker_pids()), "the old workers' end", 60)
         requests.stop()
         await until(lambda: router.find_log("of the version before ended") is not None, "the log's line")
     ended = [line["message"] for line in router.lines if "of the version before ended" in line["message"]]
@@ -229,8 +229,8 @@ async def test_sums_go_on_and_usr2_upgrades_again_and_again(tmp_path: Path) -> N
             assert await counted(router) == 10 * count
             since, old = len(router.lines), router.worker_pids()
             router.process.send_signal(signal.SIGUSR2)
-            await until(lambda since=since: router.find_log(event="upgraded", since=since), "the next one")
-            await until(lambda old=old: not set(old) & set(router.worker_pids()), "the old workers' end")
+            await until(lambda since=since: router.find_log(event="upgraded", since=since), "the next one", 120)
+            await until(lambda old=old: not set(old) & set(router.worker_pids()), "the old workers' end", 60)
             assert await counted(router) == 10 * count
         page = (await fetch(router.port("traefik"), "/metrics")).text
         assert "\nedgerouter_config_reloads_total 4.0" in page
@@ -294,7 +294,7 @@ async def test_it_works_as_process_1_of_a_container(tmp_path: Path) -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", router.port())
             assert (await exchange(reader, writer, "/1")).status == 200
             os.kill(tunnel_pid, signal.SIGUSR2)
-            await until(lambda: router.find_log(event="upgraded"), "the new program")
+            await until(lambda: router.find_log(event="upgraded"), "the new program", 120)
             assert (await exchange(reader, writer, "/2", method="POST", body=b"x")).status == 200
             assert (await fetch(router.port(), "/3")).status == 200
             writer.close()
