@@ -147,29 +147,35 @@ class Control:
         self._health = HealthChecks(self._found, shared)
         self._workers.listen(self._greet)
         self._explainer = Explainer(static, prepared.points, self._picture)
-        self._configuring = Configuring(
-            prepared,
+        self._configuring = self._configure(left)
+        self._pages = Pages(self._places(), None if left is None else left.pages)
+        self._upgrading = self._upgrades(left)
+        self._stop = asyncio.Event()
+        ping_at = static.ping.entry_point if static.ping is not None else ""
+        self._ending = Ending(self._workers, opened, prepared.points, terminating_status(static), ping_at)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _configure(self, left: Handover | None) -> Configuring:
+        return Configuring(
+            self._prepared,
             self._keys,
             self._publisher,
             self._picture,
-            str(folder),
+            str(self._folder),
             self._health,
             take=self._explainer.take,
-            snapshots=None if left is None else unpack_snapshots(left.snapshots, prepared.providers, kinds()),
+            snapshots=None if left is None else unpack_snapshots(left.snapshots, self._prepared.providers, kinds()),
             ledger=None if left is None else Ledger(before=left.ledger),
         )
-        self._pages = Pages(self._places(), None if left is None else left.pages)
-        self._upgrading = Upgrading(
+
+    def _upgrades(self, left: Handover | None) -> Upgrading:
+        return Upgrading(
             Outcome(__version__) if left is None else outcome_of(left),
             self._hindrance,
             self._leave,
             self._be_quiet,
             self._be_loud,
         )
-        self._stop = asyncio.Event()
-        ping_at = static.ping.entry_point if static.ping is not None else ""
-        self._ending = Ending(self._workers, opened, prepared.points, terminating_status(static), ping_at)
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:
         """From the first worker to the last."""
