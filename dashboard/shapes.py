@@ -56,7 +56,7 @@ def router(item: RouterView) -> Json:
         "provider": item.provider,
         "priorityStr": str(item.priority),
     }
-    if item.middlewares:
+    if item.middlewares or "middlewares" in shape:
         shape["middlewares"] = list(item.middlewares)
     if item.chain:
         shape["chain"] = [_link(link) for link in item.chain]

@@ -46,12 +46,16 @@ function Rate({ rates }) {
     ${failing && html`<span class="failing" title="answers with 5xx a second">${rate(rates.errors)} failing</span>`}</span>`;
 }
 
+// What requests really pass, and who put it there.
+const link = (item) => `${shortName(item.name)} (${item.leftOut ? "left out, " : ""}${item.origin})`;
+
 function RouterDetail({ data, router }) {
   const service = data.serviceByName.get(router.service);
   return html`<div class="detail">
     <${Facts} pairs=${[["Priority", router.priorityStr], ["Provider", router.provider], ["Entry points", (router.using || []).join(", ")],
       ["TLS", router.tls ? (typeof router.tls === "object" && router.tls.certResolver) || "yes" : "no"],
-      ["Middlewares", (router.middlewares || []).join(", ") || "none"], ["Service", router.service]]} />
+      ["Middlewares", (router.middlewares || []).join(", ") || "none"],
+      ...(router.chain || []).length ? [["Chain", router.chain.map(link).join(" → ")]] : [], ["Service", router.service]]} />
     <code class="rule raw">${router.rule}</code>
     ${service && html`<${Tree} data=${data} service=${service} depth=${0} />`}
   </div>`;

@@ -29,6 +29,7 @@ class Added(msgspec.Struct, frozen=True):
     """What one entry point adds."""
 
     point: str
+    names: tuple[str, ...]
     steps: tuple[str, ...]
     faults: tuple[Fault, ...]
     links: tuple[Link, ...]
@@ -36,8 +37,9 @@ class Added(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What of it one router has."""
+    """What of it one router has. ``names`` as they were written, before chains became their members."""
 
+    names: tuple[str, ...]
     steps: tuple[str, ...]
     faults: tuple[Fault, ...]
     chain: tuple[ChainView, ...]
@@ -50,7 +52,9 @@ def added_by(point: Point, middlewares: Middlewares) -> Added:
     for name in point.defaults:
         its, wrong = middlewares.expand((name,), "")
         defaults.append(Default(name, its, tuple(wrong), middlewares.links((name,))))
-    return Added(point.name, steps, tuple(faults), middlewares.links(point.middlewares), tuple(defaults))
+    return Added(
+        point.name, point.middlewares, steps, tuple(faults), middlewares.links(point.middlewares), tuple(defaults)
+    )
 
 
 def split(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -61,19 +65,20 @@ def split(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def take(added: Added, left_out: tuple[str, ...]) -> Taken:
     """What a router has of an entry point's middlewares."""
-    steps, faults = list(added.steps), list(added.faults)
+    names, steps, faults = list(added.names), list(added.steps), list(added.faults)
     chain = views(added.links, f"entryPoint {added.point}")
     for default in added.defaults:
         origin = f"default of entryPoint {added.point}"
         if any(_means(word, default.name) for word in left_out):
             chain += views(default.links, origin, True)
             continue
+        names.append(default.name)
         faults.extend(default.faults)
         gone = {link.name for link in default.links if any(_means(w, n) for w in left_out for n in _names(link))}
         steps += [step for step in default.steps if step not in gone]
         for link in default.links:
             chain += views((link,), origin, link.name in gone)
-    return Taken(tuple(steps), tuple(faults), chain)
+    return Taken(tuple(names), tuple(steps), tuple(faults), chain)
 
 
 def views(links: tuple[Link, ...], origin: str, left_out: bool = False) -> tuple[ChainView, ...]:

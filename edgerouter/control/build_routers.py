@@ -23,7 +23,7 @@ from edgerouter.control.build_plain import hidden
 from edgerouter.control.build_points import Point, Points, groups
 from edgerouter.control.build_services import Services
 from edgerouter.control.build_types import Fault, refusal, status
-from edgerouter.control.view import ChainView, RouterView
+from edgerouter.control.view import RouterView
 from edgerouter.rules.compile import RuleError, compile_rule
 
 MAX_PRIORITY: Final = 2**63 - 1
@@ -138,7 +138,7 @@ class Routers:
             known = old.get(name)
             if known is None or known[0] is not draft or known[1] != uses:
                 broken = [fault, *wrong] if fault is not None else wrong
-                own = Taken(steps, tuple(broken), chain)
+                own = Taken(wanted, steps, tuple(broken), chain)
                 known = (draft, uses, self._resolve(name, draft, asleep, own, left_out, added))
             new[name] = known
             self._enter(name, known[2])
@@ -168,7 +168,7 @@ class Routers:
         if draft.rule_fault is not None:
             faults.append(draft.rule_fault)
         if draft.rule_fault is not None or not points:
-            return Resolved(((name, None, self._view(name, draft, points, faults, None, own.chain), tuple(faults)),))
+            return Resolved(((name, None, self._view(name, draft, points, faults, None, own), tuple(faults)),))
         faults.extend(misses(left_out, [added[point.name] for point in points]) if left_out else ())
         parts = []
         for index, group in enumerate(groups(points)):
@@ -178,8 +178,8 @@ class Routers:
             if draft.router.tls is not None or group[0].tls:
                 found.append(Fault("tls", NO_TLS, NO_TLS_HINT, False))
             entry = self._entry(clone, draft, group, before.steps + own.steps, asleep, refusal(found))
-            chain = before.chain + own.chain
-            parts.append((clone, entry, self._view(clone, draft, group, found, entry, chain), tuple(found)))
+            has = Taken(before.names + own.names, (), (), before.chain + own.chain)
+            parts.append((clone, entry, self._view(clone, draft, group, found, entry, has), tuple(found)))
         return Resolved(tuple(parts))
 
     def _clone(self, point: str, name: str) -> str:
@@ -216,7 +216,7 @@ class Routers:
         points: list[Point],
         faults: list[Fault],
         entry: RouterEntry | None,
-        chain: tuple[ChainView, ...],
+        has: Taken,
     ) -> RouterView:
         router = draft.router
         return RouterView(
@@ -227,8 +227,8 @@ class Routers:
             entry_points=tuple(point.name for point in points) if entry is None else entry.entry_points,
             rule=router.rule,
             priority=draft.priority,
-            middlewares=router.middlewares if entry is None else points[0].middlewares + router.middlewares,
-            chain=chain,
+            middlewares=has.names,
+            chain=has.chain,
             service=router.service,
             tls=router.tls is not None if entry is None else entry.tls,
             refused="" if entry is None else entry.refused,

@@ -133,7 +133,9 @@ def test_labels_may_not_drop_what_the_owner_demands() -> None:
 
 def test_the_chain_says_where_everything_comes_from() -> None:
     made = built(["own", "!log@default"], ("both@file",), ("request-id@preset",))
-    chain = shapes.router(made.routers["r@file"])["chain"]
+    shape = shapes.router(made.routers["r@file"])
+    assert shape["middlewares"] == ["request-id@preset", "both@file", "own@file"], "no word of what is left out"
+    chain = shape["chain"]
     origin = "default of entryPoint web"
     assert chain == [
         {"name": "request-id@preset", "type": "requestid", "origin": "entryPoint web"},

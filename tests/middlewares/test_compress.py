@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import sys
 import time
 import zlib
 from typing import Any
@@ -312,6 +313,14 @@ async def test_no_turn_of_the_loop_takes_long() -> None:
             _pipe.Turns._run = step  # type: ignore[method-assign]
         assert all(plain(one.body, "br") == TEXT * 500 for one in found)
         assert sorted(longest)[len(longest) * 99 // 100] < 0.005
+
+
+def test_without_a_package_the_default_shrinks_and_a_list_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "brotli", None)  # importing it now fails as where it is not installed
+    step = make("compress", {})
+    assert list(step._makers) == ["gzip", "zstd"]  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="encoding br needs the Python package brotli, which is not installed"):
+        make("compress", {"encodings": ["br", "gzip"]})
 
 
 @pytest.mark.parametrize(
