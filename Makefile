@@ -8,6 +8,8 @@ VENV ?= .venv
 # The router under test is the installed wheel, never the checkout that make runs in.
 export PYTHONSAFEPATH := 1
 BIN := $(VENV)/bin
+# Unit tests run beside each other; live tests need the machine to themselves.
+AT_ONCE := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 8 ? n : 8)))
 SOURCES := $(shell find edgerouter/ providers/ middlewares/ dashboard/ config/ -type f -not -name '*.pyc' 2>/dev/null) pyproject.toml setup.py
 
 .PHONY: run check unit test bench install dev peers pure clean
@@ -40,18 +42,19 @@ check: dev
 	$(BIN)/lint-imports --no-cache
 
 unit: dev
-	$(BIN)/python -m pytest -q -m "not live"
+	$(BIN)/python -m pytest -q -n $(AT_ONCE) -m "not live"
 
 # The same files uncompiled: the unit tests and one live smoke test.
 pure: dev
-	EDGEROUTER_PURE=1 $(BIN)/python -m pytest -q -m "not live"
+	EDGEROUTER_PURE=1 $(BIN)/python -m pytest -q -n $(AT_ONCE) -m "not live"
 	EDGEROUTER_PURE=1 $(BIN)/python -m pytest -q tests/live/test_smoke.py
 
 peers:
 	bash .ci/live-peers.sh
 
 test: dev peers check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(AT_ONCE) -m "not live"
+	$(BIN)/python -m pytest -q -m live
 	$(MAKE) pure
 
 bench: dev
