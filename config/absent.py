@@ -48,8 +48,6 @@ STATIC_WITHOUT_EFFECT: Final = {
     "entryPoints.*.http.tls": "TLS is not there yet: no request reaches the routers of this entry point",
     "entryPoints.*.http2": "HTTP/2 is not there yet: HTTP/1.1 is served",
     "entryPoints.*.http3": NOT_YET,
-    "entryPoints.*.maxConnections": "this is accepted, and is not there yet: connections are not counted",
-    "entryPoints.*.maxConnectionsPerIP": "this is accepted, and is not there yet: connections are not counted",
     "entryPoints.*.observability.traceVerbosity": NOT_YET,
     "entryPoints.*.udp": NOT_YET,
     "global.checkNewVersion": "new versions are never looked for",

@@ -98,6 +98,8 @@ def _entry_point(path: tuple[str, ...], point: EntryPoint, points: dict[str, Ent
     ):
         if count < 0:
             yield Fault((*path, option), f"expected 0 (no limit) or more, got {count}")
+    if point.http.max_header_count < 10:
+        yield Fault((*path, "http", "maxHeaderCount"), f"expected 10 or more, got {point.http.max_header_count}")
     if point.http.max_header_bytes < 256:
         yield Fault((*path, "http", "maxHeaderBytes"), f"expected 256 or more, got {point.http.max_header_bytes}")
     trusted = [("forwardedHeaders", point.forwarded_headers.trusted_ips)]

@@ -34,7 +34,7 @@ class RespondingTimeouts(Model, frozen=True):
 
     read_timeout: Duration = Duration(60)  # longest time for a whole request, body included
     write_timeout: Duration = Duration(0)  # longest time to write a response
-    idle_timeout: Duration = Duration(180)  # longest idle time of a keep-alive connection
+    idle_timeout: Duration = Duration(180)  # longest idle time between requests, or of a client that reads nothing
 
 
 class Transport(Model, frozen=True):
@@ -116,6 +116,7 @@ class EntryPointHttp(Model, frozen=True):
     encode_query_semicolons: bool = False  # turn ; in a query into %3B instead of &
     sanitize_path: bool = True  # collapse //, . and .. before routing
     max_header_bytes: int = 1048576  # bytes of a request's head; 431 beyond
+    max_header_count: int = 200  # header lines of a request's head; 431 beyond
     underscore_headers_strategy: Literal["keep", "delete", "reject"] = "keep"  # headers whose name has _
 
 
@@ -163,8 +164,9 @@ class EntryPoint(Model, frozen=True):
     http3: Http3 | None = None
     udp: Udp = Udp()
     observability: EntryPointObservability = EntryPointObservability()
-    max_connections: int = 0  # open connections at most, over all workers; 0 is no limit
-    max_connections_per_ip: int = msgspec.field(default=0, name="maxConnectionsPerIP")  # the same for one peer address
+    max_connections: int = 0  # open connections at most, over all workers, one more is closed at once; 0 is no limit
+    # the same for one client address (IPv6: its /64 network; the real one where the PROXY protocol tells it)
+    max_connections_per_ip: int = msgspec.field(default=0, name="maxConnectionsPerIP")
 
 
 class Providers(Model, frozen=True):

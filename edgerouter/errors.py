@@ -93,6 +93,13 @@ class ClientGone(DownstreamError):
     cause = "CLIENT_GONE"
 
 
+class ClientStalled(DownstreamError):
+    """The client took nothing of its response for too long."""
+
+    status = 499
+    cause = "CLIENT_STALLED"
+
+
 class UpstreamError(EdgeError):
     """The server's doing."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from edgerouter.errors import ClientGone, EdgeError, RequestTimeout
+from edgerouter.errors import ClientGone, ClientStalled, EdgeError, RequestTimeout
 from edgerouter.http.body import Body
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import HTTP_1_1, Request
@@ -54,6 +54,7 @@ class ClientConnection(ClientResponses):
         self._lingers = False
         self._reading = True
         self._head_begun = False
+        self._waits = False  # the deadline is that of a client that takes nothing of a response
         self._stalled = False  # answers wait for the client to read them; its next requests wait for that
 
     # -- protocol -----------------------------------------------------------------------------------------------
@@ -111,11 +112,17 @@ class ClientConnection(ClientResponses):
         body = self._response_body
         if body is not None:
             body.pause()
+            if self.deadline == 0.0:
+                self._clock.schedule(self, self._timeouts.idle)  # for as long as it takes nothing at all
+                self._waits = True
 
     def resume_writing(self) -> None:
         """Called by the loop."""
         self._writable = True
         body = self._response_body
+        if self._waits:
+            self._waits = False
+            self.deadline = 0.0
         if body is not None:
             body.resume()
         elif self._stalled:
@@ -277,6 +284,7 @@ class ClientConnection(ClientResponses):
         self._session = None
         self._request = None
         self._response_body = None
+        self._waits = False
         if session is not None:
             session.response_sent(self._body_bytes)
         if self._state == BODY:
@@ -360,4 +368,4 @@ class ClientConnection(ClientResponses):
             if self._transport is not None:
                 self._transport.close()
         elif self._response_body is not None:
-            self.abort()
+            self.cut(ClientStalled("the client did not take its response in time"))

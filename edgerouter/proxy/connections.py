@@ -43,13 +43,15 @@ class Connections:
             if idle is not None:
                 connection.finish_soon(idle)
 
-    def discard(self, connection: ClientConnection) -> None:
-        """One is gone."""
+    def discard(self, connection: ClientConnection) -> bool:
+        """One is gone; False when it never was here."""
         connections = self._open.get(connection.entrypoint)
-        if connections is not None:
-            connections.discard(connection)
-            if self._leaving and not connections and connection.entrypoint in self._leaving:
-                self._tell(connection.entrypoint)
+        if connections is None or connection not in connections:
+            return False
+        connections.discard(connection)
+        if self._leaving and not connections and connection.entrypoint in self._leaving:
+            self._tell(connection.entrypoint)
+        return True
 
     def leave(self, entrypoint: str, idle: float, on_empty: Callable[[str], None]) -> None:
         """Let every connection end with its current exchange, or its next one, answered by ``Connection: close``.

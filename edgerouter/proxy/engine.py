@@ -23,11 +23,13 @@ from edgerouter.net.pool import Pool, Pools, TransportSettings
 from edgerouter.net.proxy_front import ProxyFront
 from edgerouter.net.session import Downstream, Handler, Session
 from edgerouter.proxy import forwarded
+from edgerouter.proxy.connection_limits import ConnectionLimits
 from edgerouter.proxy.connections import Connections
 from edgerouter.proxy.entry_rules import EntryRules
 from edgerouter.proxy.failures import failure_response
 from edgerouter.proxy.flow import Flow
 from edgerouter.telemetry.recorder import Recorder
+from edgerouter.telemetry.records import SharedRecords
 from edgerouter.wire import http1
 
 
@@ -47,7 +49,14 @@ class EntryPoint:
         )
         self.max_requests = int(transport.keep_alive_max_requests)
         self.max_seconds = float(transport.keep_alive_max_time)
-        self.limits = http1.Limits(max_head_bytes=int(http.max_header_bytes), sanitize_path=bool(http.sanitize_path))
+        self.limits = http1.Limits(
+            max_head_bytes=int(http.max_header_bytes),
+            max_lines=int(http.max_header_count),
+            sanitize_path=bool(http.sanitize_path),
+        )
+        self.max_connections = int(settings.max_connections)
+        self.max_connections_per_ip = int(settings.max_connections_per_ip)
+        self.connection_limits: ConnectionLimits | None = None
         headers = settings.forwarded_headers
         self.trusts_all = bool(headers.insecure)
         self.trusted = forwarded.parse_networks(tuple(headers.trusted_ips))
@@ -58,6 +67,13 @@ class EntryPoint:
         self.proxy_trusted = (
             forwarded.parse_networks(tuple(settings.proxy_protocol.trusted_ips)) if self.proxy_protocol else []
         )
+
+    def count_connections(self, records: SharedRecords) -> None:
+        """Begin to count, where there is a limit."""
+        if self.max_connections or self.max_connections_per_ip:
+            self.connection_limits = ConnectionLimits(
+                records, self.name, self.max_connections, self.max_connections_per_ip
+            )
 
     def trusts_proxy(self, address: str) -> bool:
         """May this peer say who its client is (PROXY protocol)?"""
@@ -142,6 +158,7 @@ class Engine(Handler):
         recorder: Recorder,
         clock: Clock,
         transports: dict[str, TransportSettings] | None = None,
+        records: SharedRecords | None = None,
     ) -> None:
         self.loop = loop
         self.clock = clock
@@ -149,6 +166,8 @@ class Engine(Handler):
         self.in_flight = 0
         self.transports: dict[str, TransportSettings] = transports or {"": TransportSettings()}
         self._recorder = recorder
+        self._records = records or SharedRecords()
+        self._connection_limits: dict[str, ConnectionLimits] = {}
         self.pools = Pools(loop, clock, http1.Limits())
         self._entries: dict[str, EntryPoint] = {}
         self._listeners: dict[str, list[TcpListener]] = {}
@@ -162,6 +181,10 @@ class Engine(Handler):
         if entry is None:
             entry = EntryPoint(name, key, settings)
             self._entries[name] = entry
+            if settings.max_connections or settings.max_connections_per_ip:
+                self._connection_limits[name] = ConnectionLimits(
+                    self._records, name, settings.max_connections, settings.max_connections_per_ip
+                )
         listener = TcpListener(self.loop, sock, _Accepting(self, entry))
         self._listeners.setdefault(name, []).append(listener)
         await listener.start()
@@ -192,13 +215,26 @@ class Engine(Handler):
             entry = self._entries.get(downstream.entrypoint)
             if entry is not None:
                 downstream.trusted = entry.trusts(downstream.client_address)
+            limits = self._connection_limits.get(downstream.entrypoint)
+            if limits is not None and not self._may_enter(limits, downstream):
+                return
             self.connections.add(downstream)
 
     def disconnected(self, downstream: Downstream) -> None:
         """See ``Handler``."""
         self._recorder.closed(downstream.entrypoint_key)
-        if isinstance(downstream, ClientConnection):
-            self.connections.discard(downstream)
+        if isinstance(downstream, ClientConnection) and self.connections.discard(downstream):
+            limits = self._connection_limits.get(downstream.entrypoint)
+            if limits is not None:
+                limits.leave(downstream.client_address)
+
+    def _may_enter(self, limits: ConnectionLimits, connection: ClientConnection) -> bool:
+        """Count a connection; one too many is closed at once, which costs the least."""
+        cause = limits.enter(connection.client_address)
+        if cause:
+            self.refused(connection.entrypoint_key, cause)
+            connection.abort()
+        return not cause
 
     def open(self, downstream: Downstream, request: Request) -> Session:
         """See ``Handler``."""

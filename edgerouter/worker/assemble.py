@@ -26,7 +26,6 @@ from edgerouter.net.pool import TransportSettings
 from edgerouter.registry import Plugin, load
 from edgerouter.routing.builder import TableBuilder
 from edgerouter.routing.table import RoutingTable
-from edgerouter.telemetry.records import SharedRecords
 from edgerouter.worker.assemble_routes import Routes, Steps
 from edgerouter.worker.assemble_services import Services
 from edgerouter.worker.assemble_slices import sliced, without_collector
@@ -69,8 +68,7 @@ class Assembler:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, serving: Serving) -> None:
         start = serving.start_message
-        shared = getattr(serving, "records", None) or SharedRecords(start.records_fd, start.slot, start.part)
-        self.assembly = Assembly(serving.engine.transports, shared, tuple(start.static.providers.precedence))
+        self.assembly = Assembly(serving.engine.transports, serving.records, tuple(start.static.providers.precedence))
 
     def judge(self, health: ServersHealth) -> None:
         """What health checks found."""

@@ -12,6 +12,7 @@ from edgerouter.proxy.engine import Engine
 from edgerouter.telemetry.access_log import AccessLog
 from edgerouter.telemetry.memory import CounterMemory
 from edgerouter.telemetry.recorder import Recorder
+from edgerouter.telemetry.records import SharedRecords
 from edgerouter.worker.entrances import Entrances
 from edgerouter.worker.heartbeat import Heartbeat
 
@@ -27,7 +28,8 @@ class Serving:
         self.access_log = _access_log(start)
         self.clock = Clock(loop)
         self.recorder = Recorder(self.memory, self.access_log)
-        self.engine = Engine(loop, self.recorder, self.clock)
+        self.records = SharedRecords(start.records_fd, start.slot, start.part)
+        self.engine = Engine(loop, self.recorder, self.clock, records=self.records)
         self.entrances = Entrances(loop, self.engine, start.entry_points)
         self._heartbeat = Heartbeat(loop, start.heartbeat, self._beat)
         self._log_tick = Heartbeat(loop, LOG_TICK, self.recorder.tick)

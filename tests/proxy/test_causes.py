@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import pathlib
 import socket
 import ssl
@@ -13,11 +14,20 @@ import pytest
 from proxy_rig import OneRoute, Rig, answering
 
 from edgerouter import errors
-from edgerouter.config.static import EncodedCharacters, EntryPoint, EntryPointHttp, ProxyProtocol
+from edgerouter.config.static import (
+    EncodedCharacters,
+    EntryPoint,
+    EntryPointHttp,
+    ProxyProtocol,
+    RespondingTimeouts,
+    Transport,
+)
 from edgerouter.contracts.plugins import Middleware
 from edgerouter.errors import BodyTooLarge, BreakerOpen, EdgeError
 from edgerouter.http.exchange import Exchange
 from edgerouter.net.pool import TransportSettings
+from edgerouter.proxy.connection_limits import ConnectionLimits
+from edgerouter.telemetry.records import SharedRecords, create_records
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /a HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n"
@@ -192,3 +202,83 @@ def test_every_error_has_a_cause_a_status_and_a_side_of_its_own() -> None:
     for cls in tree:
         assert 400 <= cls.status <= 599 and cls.side in ("downstream", "upstream", "internal")
         assert cls.retry in ("never", "reused_only", "always")
+
+
+async def flood(rig: Rig, count: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Open connections one after another; those that stay open."""
+    kept = []
+    for _ in range(count):
+        reader, writer = await rig.connect()
+        kept.append((reader, writer))
+    await rig.until(lambda: len(rig.refusals) + rig.engine.open_connections() >= count)
+    return kept
+
+
+async def served(pairs: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> int:
+    """How many of the connections get an answer; the others were closed."""
+    good = 0
+    for reader, writer in pairs:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            writer.write(GET)
+            good += (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 200")
+        writer.close()
+    return good
+
+
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        (EntryPoint(address=":0", max_connections=3), "TOO_MANY_CONNECTIONS"),
+        (EntryPoint(address=":0", max_connections_per_ip=3), "TOO_MANY_CONNECTIONS_PER_IP"),
+    ],
+)
+async def test_too_many_connections(settings: EntryPoint, cause: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = await Rig.start(answering(OK), settings=settings)
+    for _ in range(3):  # what was closed makes room again
+        pairs = await flood(rig, 5)
+        assert await served(pairs) == 3
+        await rig.until(lambda: rig.engine.open_connections() == 0)
+    assert rig.refusals == [cause] * 6
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and "entry point web: maxConnections" in told[0], "a flood must not flood the log"
+    await rig.stop()
+
+
+def test_connections_are_counted_across_workers() -> None:
+    fd = create_records(workers=4)
+    workers = [ConnectionLimits(SharedRecords(fd, slot), "web", 10, 6) for slot in range(4)]
+    assert [workers[i % 4].enter("192.0.2.1") for i in range(7)] == [""] * 6 + ["TOO_MANY_CONNECTIONS_PER_IP"]
+    assert [workers[i % 4].enter("192.0.2.2") for i in range(5)] == [""] * 4 + ["TOO_MANY_CONNECTIONS"]
+    workers[1].leave("192.0.2.1")
+    assert workers[3].enter("192.0.2.1") == ""
+    SharedRecords(fd, 0).zero_gauges(0)  # worker 0 was killed: what it held is free again
+    assert workers[1].enter("192.0.2.3") == ""
+    os.close(fd)
+
+
+def test_one_address_of_ipv6_is_its_network() -> None:
+    limits = ConnectionLimits(SharedRecords(), "web", 0, 1)
+    assert limits.enter("2001:db8:0:1::5") == ""
+    assert limits.enter("2001:db8:0:1:ffff::6") != "" and limits.enter("2001:db8:0:2::5") == ""
+    assert limits.enter("::ffff:192.0.2.1") == "" and limits.enter("192.0.2.1") != ""
+    assert limits.enter("::1") == "" and limits.enter("::ffff:192.0.2.2") == ""
+
+
+async def test_a_client_that_reads_nothing_is_let_go() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n")
+        for _ in range(4000):
+            writer.write(bytes(10_000))
+            await writer.drain()
+
+    timeouts = RespondingTimeouts(idle_timeout=0.5)
+    rig = await Rig.start(serve, settings=EntryPoint(address=":0", transport=Transport(responding_timeouts=timeouts)))
+    reader, writer = await rig.connect()
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(GET)
+    await rig.until(lambda: bool(rig.records), 20)
+    assert rig.records[0].cause == "CLIENT_STALLED" and rig.engine.in_flight == 0
+    assert reader is not None
+    writer.transport.abort()
+    await rig.stop()
