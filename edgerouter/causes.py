@@ -85,6 +85,11 @@ _TABLE: Final = (
     ("RESPONSE_TIMEOUT", 504, SERVER,
      "No response head within responseHeaderTimeout of the serversTransport, or `firstByte` of `timeouts`.",
      "The server hangs or is slow; CauseDetail says which limit passed."),
+    ("IDLE_TIMEOUT", 504, SERVER,
+     "For as long as `idle` of the middleware `timeouts` allows no byte of a body came from either side.",
+     "Raise `idle` for slow streams, or let them send something now and then."),
+    ("TOTAL_TIMEOUT", 504, SERVER, "The exchange took longer than `total` of the middleware `timeouts` allows.",
+     "Raise `total`, or look at why the server takes that long: Duration and OriginDuration in the access log."),
     ("UPSTREAM_ERROR", 502, SERVER, "The server's failure, without a cause of its own: raised by a plugin.",
      "CauseDetail says more."),
     # -- what the server answered ---------------------------------------------------------------------------------

@@ -143,6 +143,20 @@ class ResponseTimeout(UpstreamError):
     cause = "RESPONSE_TIMEOUT"
 
 
+class IdleTimeout(UpstreamError):
+    """No byte of a body came from either side for longer than the router allows."""
+
+    status = 504
+    cause = "IDLE_TIMEOUT"
+
+
+class TotalTimeout(UpstreamError):
+    """The exchange took longer than the router allows."""
+
+    status = 504
+    cause = "TOTAL_TIMEOUT"
+
+
 class UntrustedUpstream(UpstreamError):
     """TLS to the server failed, e.g. its certificate is not trusted."""
 

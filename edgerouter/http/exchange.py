@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from edgerouter.http.message import Request, Response
 
 
+class Timeouts:
+    """Limits of one router's exchanges in seconds, 0.0 is none (see the middleware ``timeouts``)."""
+
+    def __init__(self, connect: float, first_byte: float, idle: float, total: float) -> None:
+        self.connect = connect
+        self.first_byte = first_byte
+        self.idle = idle
+        self.total = total
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Exchange:
     """``cause`` is "" while all is well, else the word of ``errors`` that names the failure; ``detail`` a sentence.
@@ -39,6 +49,7 @@ class Exchange:
         self.started = 0.0
         self.route: object = None  # the engine's: what was matched
         self.forwarded_for = True  # append the peer to X-Forwarded-For
+        self.timeouts: Timeouts | None = None
         self.slots: list[object] | None = None
         self.choices: dict[str, object] | None = None
 

@@ -112,10 +112,11 @@ class Pool:
         if self.users == 0:
             self.close()
 
-    def acquire(self, session: Session, strict: bool, fresh: bool) -> Upstream | None:
+    def acquire(self, session: Session, strict: bool, fresh: bool, limit: float = 0.0) -> Upstream | None:
         """Return an idle connection, or None: then one is being made and the session will hear of it.
 
-        ``strict`` is for requests that must not be sent twice, ``fresh`` for a second try.
+        ``strict`` is for requests that must not be sent twice, ``fresh`` for a second try. ``limit`` is a dial timeout
+        in seconds, where it is shorter than the settings'; 0.0 is none.
         """
         idle = self._idle
         if not fresh:
@@ -128,7 +129,7 @@ class Pool:
                     idle.append(connection)
                     break
                 connection.close()
-        task = self._loop.create_task(self._connect(session))
+        task = self._loop.create_task(self._connect(session, limit))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return None
@@ -160,9 +161,12 @@ class Pool:
         for task in list(self._connecting):
             task.cancel()
 
-    async def _connect(self, session: Session) -> None:
+    async def _connect(self, session: Session, limit: float) -> None:
+        seconds = self._settings.dial_timeout
+        if limit > 0.0 and (limit < seconds or seconds <= 0.0):
+            seconds = limit
         try:
-            connection = await asyncio.wait_for(self._open(), self._settings.dial_timeout or None)
+            connection = await asyncio.wait_for(self._open(), seconds or None)
         except asyncio.CancelledError:
             if not self._closed:
                 raise
@@ -170,7 +174,7 @@ class Pool:
         except EdgeError as error:
             session.upstream_failed(error, None)
         except TimeoutError:
-            session.upstream_failed(ConnectTimeout(f"no connection within {self._settings.dial_timeout:g} s"), None)
+            session.upstream_failed(ConnectTimeout(f"no connection within {seconds:g} s"), None)
         except ssl.SSLError as error:
             session.upstream_failed(UntrustedUpstream(str(error)), None)
         except Exception as error:  # OSError as a rule; whatever it is, somebody waits for the outcome

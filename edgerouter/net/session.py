@@ -75,6 +75,11 @@ class Downstream(Peer):
     def abort(self) -> None:
         """The response cannot be completed: break the connection so that the client sees it."""
 
+    def cut(self, error: EdgeError) -> bool:
+        """Break off whatever is under way; True when that cost an exchange."""
+        self.abort()
+        return False
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Upstream(Peer):
@@ -82,6 +87,7 @@ class Upstream(Peer):
 
     reused: bool = False  # the connection had served a request before
     answered: bool = False  # some byte of a response came
+    header_timeout: float = 0.0  # seconds from the request's end to the response's head; 0.0 is no limit
 
     def send(self, session: Session, request: Request) -> None:
         """Send the request, head and body; the session hears the outcome."""

@@ -25,6 +25,7 @@ class UpstreamConnection(Upstream):
 
     def __init__(self, pool: Pool, clock: Clock, limits: http1.Limits) -> None:
         self.last_used = 0.0
+        self.header_timeout = pool.response_header_timeout
         self._pool = pool
         self._clock = clock
         self._limits = limits
@@ -141,9 +142,8 @@ class UpstreamConnection(Upstream):
                 transport.write(head + chunk + http1.encode_last_chunk(body.trailers))
         else:
             self._stream(transport, request, body)
-        timeout = self._pool.response_header_timeout
-        if timeout > 0.0 and self._request_done:
-            self._clock.schedule(self, timeout)
+        if self.header_timeout > 0.0 and self._request_done:
+            self._clock.schedule(self, self.header_timeout)
 
     def _stream(self, transport: asyncio.Transport, request: Request, body: Body) -> None:
         self._chunked = body.length < 0 or body.filters is not None
@@ -177,8 +177,8 @@ class UpstreamConnection(Upstream):
             transport.write(http1.encode_last_chunk(trailers))
         if self._session is None:
             self._release()
-        elif self._pool.response_header_timeout > 0.0 and self._response_body is None:
-            self._clock.schedule(self, self._pool.response_header_timeout)
+        elif self.header_timeout > 0.0 and self._response_body is None:
+            self._clock.schedule(self, self.header_timeout)
 
     def fail_body(self, error: EdgeError) -> None:
         """The client's half broke off: this request can never be completed."""
@@ -197,6 +197,7 @@ class UpstreamConnection(Upstream):
         """Nothing was sent: keep the connection for the next request."""
         self.reused = True
         self.last_used = self._clock.now
+        self.header_timeout = self._pool.response_header_timeout
         self._pool.release(self)
 
     def cancel(self, session: Session) -> None:
@@ -340,6 +341,7 @@ class UpstreamConnection(Upstream):
             return
         self.reused = True
         self.last_used = self._clock.now
+        self.header_timeout = self._pool.response_header_timeout
         self._resume_reading()
         self._pool.release(self)
 
@@ -415,4 +417,4 @@ class UpstreamConnection(Upstream):
         if session is None:
             self.close()
         elif self._response_body is None:
-            self._fail(session, ResponseTimeout("no response head in time"))
+            self._fail(session, ResponseTimeout(f"no response head within {self.header_timeout:g} s of the request"))

@@ -6,17 +6,19 @@ the response is ``flow``'s.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from edgerouter.contracts.plugins import Server, Service
 from edgerouter.errors import ALWAYS, REUSED_ONLY, UPSTREAM, EdgeError, NoServer
 from edgerouter.http.body import Body
-from edgerouter.http.exchange import Exchange
+from edgerouter.http.exchange import Exchange, Timeouts
 from edgerouter.http.message import Response
 from edgerouter.net.pool import Pool
 from edgerouter.net.session import Downstream, Session, Upstream
 from edgerouter.proxy import forwarded
 from edgerouter.proxy.failures import as_edge_error
+from edgerouter.proxy.watch import Watch
 
 if TYPE_CHECKING:
     from edgerouter.proxy.engine import Engine
@@ -43,6 +45,9 @@ class Attempts(Session):
         self._appended_peer = False
         self._responding = False
         self._over = False
+        self._task: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
+        self._tunnel: Body | None = None
 
     def _fail(self, error: EdgeError) -> None:
         """Make the error the response and walk back."""
@@ -86,7 +91,9 @@ class Attempts(Session):
         if pool is None:
             pool = self._engine.make_pool(server)
         assert isinstance(pool, Pool)
-        upstream = pool.acquire(self, exchange.request.method not in _IDEMPOTENT, self._fresh)
+        timeouts = exchange.timeouts
+        limit = 0.0 if timeouts is None else timeouts.connect
+        upstream = pool.acquire(self, exchange.request.method not in _IDEMPOTENT, self._fresh, limit)
         if upstream is not None:
             self._send(upstream)
 
@@ -107,6 +114,10 @@ class Attempts(Session):
             request.authority = _authority(server)
         if server.preserve_path and server.base_path:
             request.path = server.base_path.rstrip("/") + path
+        timeouts = self.exchange.timeouts
+        if timeouts is not None and timeouts.first_byte > 0.0:
+            known = upstream.header_timeout
+            upstream.header_timeout = min(known, timeouts.first_byte) if known > 0.0 else timeouts.first_byte
         failure: EdgeError | None = None
         try:
             upstream.send(self, request)
@@ -214,6 +225,39 @@ class Attempts(Session):
             return
         self._given = response.body
         self._respond(response)
+
+    # -- time limits of the router's own ---------------------------------------------------------------------------
+
+    def _begin_watch(self, timeouts: Timeouts) -> None:
+        if self._watch is None:
+            self._watch = Watch(self._engine.clock, self, timeouts, self.exchange.started)
+
+    def is_tunnel(self) -> bool:
+        """True after a 101."""
+        return self._tunnel is not None
+
+    def passed(self) -> int:
+        """Bytes of bodies that have come from both sides."""
+        given, body, tunnel = self._given, self.exchange.request.body, self._tunnel
+        count = 0 if given is None else given.fed
+        if body is not None:
+            count += body.fed
+        return count if tunnel is None else count + tunnel.fed
+
+    def timed_out(self, error: EdgeError) -> None:
+        """A limit of the whole exchange has passed: answer that, or break off what has begun."""
+        if self._over:
+            return
+        if self._responding:
+            self._downstream.cut(error)
+            return
+        task, upstream = self._task, self._upstream
+        if task is not None and not task.done():
+            task.cancel()
+        if upstream is not None:
+            upstream.cancel(self)
+        self._leave_server()
+        self._fail(error)
 
 
 def replayable(body: Body) -> bool:

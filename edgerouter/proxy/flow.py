@@ -19,8 +19,9 @@ from edgerouter.errors import (
     ClientGone,
     EdgeError,
     NoRoute,
+    TotalTimeout,
 )
-from edgerouter.http.body import Body, TrailerEditor
+from edgerouter.http.body import Body
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Response
@@ -38,6 +39,7 @@ from edgerouter.proxy.phases import (
     RESPONSE_FILTER,
     phases_of,
 )
+from edgerouter.proxy.trailers import Trailers
 
 if TYPE_CHECKING:
     from edgerouter.proxy.engine import Engine
@@ -59,7 +61,6 @@ class Flow(Attempts):
         self._node: Service | None = None
         self._top: Service | None = None  # where the way down the service tree begins
         self._own = 0  # steps that stand before any that a service brings
-        self._task: asyncio.Task[None] | None = None
         self._retired: list[Middleware] | None = None
 
     # -- in -----------------------------------------------------------------------------------------------------
@@ -204,6 +205,8 @@ class Flow(Attempts):
 
     def _descend(self) -> None:
         """Go down to the leaf; a node that brings steps of its own has them walked first."""
+        if self.exchange.timeouts is not None:
+            self._begin_watch(self.exchange.timeouts)
         while self._leaf is None:
             node = self._node
             if node is None:
@@ -297,7 +300,7 @@ class Flow(Attempts):
                 body.add_filter(added)
                 response.headers.remove("Content-Length")
         if phases & ON_TRAILERS:
-            editor = _Trailers(self.exchange, step, body.trailer_editor)
+            editor = Trailers(self.exchange, step, body.trailer_editor)
             body.trailer_editor = editor
             if body.ended and body.trailers is not None:
                 step.on_trailers(self.exchange, body.trailers)
@@ -307,6 +310,8 @@ class Flow(Attempts):
         exchange = self.exchange
         body = exchange.request.body
         if body is not None and not replayable(body):
+            return False
+        if exchange.cause == TotalTimeout.cause:
             return False
         try:
             position = self._steps.index(wish.after) + 1
@@ -368,7 +373,8 @@ class Flow(Attempts):
             upstream = None
         self._downstream.respond(response)
         if response.status == 101 and upstream is not None and not self._over:
-            upstream.tunnel(self._downstream.tunnel())
+            self._tunnel = self._downstream.tunnel()
+            upstream.tunnel(self._tunnel)
 
     def _drop_forbidden_body(self, response: Response, body: Body) -> None:
         """No body goes to HEAD, nor with 204 and 304 (RFC 9110 section 6.4.1): the client would take it for the next
@@ -429,6 +435,8 @@ class Flow(Attempts):
         if self._over:
             return
         self._over = True
+        if self._watch is not None:
+            self._watch.stop()
         task = self._task
         if task is not None and not task.done() and task is not asyncio.current_task():
             task.cancel()
@@ -467,6 +475,8 @@ class Flow(Attempts):
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._task = self._engine.loop.create_task(coroutine)
+        if self.exchange.timeouts is not None:
+            self._begin_watch(self.exchange.timeouts)
 
 
 def _root(body: Body | None) -> Body | None:
@@ -474,17 +484,3 @@ def _root(body: Body | None) -> Body | None:
     while body is not None and body.origin is not None:
         body = body.origin
     return body
-
-
-class _Trailers(TrailerEditor):
-    """Shows a body's trailers to the steps that asked, inside out."""
-
-    def __init__(self, exchange: Exchange, step: Middleware, inner: TrailerEditor | None) -> None:
-        self._exchange = exchange
-        self._step = step
-        self._inner = inner
-
-    def edit(self, trailers: Headers) -> None:
-        if self._inner is not None:
-            self._inner.edit(trailers)
-        self._step.on_trailers(self._exchange, trailers)
