@@ -42,6 +42,8 @@ from edgerouter.control.pages import Pages
 from edgerouter.control.prepare import Prepared, kinds, prepare, with_real_ports
 from edgerouter.control.privileges import drop
 from edgerouter.control.publish import Publisher
+from edgerouter.control.record_room import FAMILIES as RECORDS
+from edgerouter.control.record_room import record_samples
 from edgerouter.control.runtime_dir import SOCKET, runtime_dir
 from edgerouter.control.sockets import Opened, close_all
 from edgerouter.control.takeover import StartFailed, Succession, guard, open_points, unblock_signals
@@ -144,6 +146,7 @@ class Control:
         )
         shared = SharedRecords(self._records)
         self._metrics.add_source(mirror_samples(lambda: self._picture.view, shared), MIRRORS)
+        self._metrics.add_source(record_samples(shared), RECORDS)
         self._health = HealthChecks(self._found, shared)
         self._workers.listen(self._greet)
         self._explainer = Explainer(static, prepared.points, self._picture)

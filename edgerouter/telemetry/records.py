@@ -232,6 +232,10 @@ class SharedRecords:
         self._known[key] = made
         return made
 
+    def used(self) -> tuple[int, int]:
+        """How many records there are, and how many there may be."""
+        return (int(self._words[_COUNT_AT]) if self.fd >= 0 else 0), SLOTS * 3 // 4
+
     def lost(self) -> int:
         """Return how many records found no room, and are therefore private to each worker."""
         return int(self._words[_LOST_AT]) if self.fd >= 0 else 0

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from edgerouter.control.record_room import record_samples
 from edgerouter.telemetry import records
-from edgerouter.telemetry.records import RecordBusy, SharedRecords, create_records
+from edgerouter.telemetry.records import SLOTS, RecordBusy, SharedRecords, create_records
 
 SIZE = 8 << 20
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,3 +191,17 @@ def test_another_memory_is_refused() -> None:
 def test_an_unknown_slot_is_refused(memory: int) -> None:
     with pytest.raises(ValueError, match="worker slot 4 of 4"):
         SharedRecords(memory, 4)
+
+
+def test_how_full_the_memory_is_can_be_seen() -> None:
+    fd = create_records(workers=2)
+    shared = SharedRecords(fd)
+    samples = record_samples(SharedRecords(fd))
+    for number in range(3):
+        shared.record(f"r{number}", 1, 1)
+    assert [(sample.name, sample.value) for sample in samples()] == [
+        ("edgerouter_shared_records", 3),
+        ("edgerouter_shared_records_limit", SLOTS * 3 // 4),
+        ("edgerouter_shared_records_lost_total", 0),
+    ]
+    os.close(fd)
