@@ -77,6 +77,14 @@ class ForwardingTimeouts(Model, frozen=True):
     dial_timeout: Duration = Duration(30)  # until a connection stands
     response_header_timeout: Duration = Duration(0)  # from the request's end to the response's head; 0 is no limit
     idle_conn_timeout: Duration = Duration(90)  # how long an idle connection is kept
+    read_idle_timeout: Duration = Duration(0)  # accepted for compatibility: HTTP/2 is not spoken to servers
+    ping_timeout: Duration = Duration(15)  # accepted for compatibility: HTTP/2 is not spoken to servers
+
+
+class ProxyProtocol(Model, frozen=True):
+    """Each request has a connection of its own then, since the header is the connection's."""
+
+    version: int = 2  # 1 (text) or 2 (binary)
 
 
 class ServersTransport(Model, frozen=True):
@@ -87,6 +95,8 @@ class ServersTransport(Model, frozen=True):
     root_cas: tuple[str, ...] = msgspec.field(default=(), name="rootCAs")  # files, or PEM texts, of CAs to believe
     max_idle_conns_per_host: int = 200  # idle connections that are kept for each server
     forwarding_timeouts: ForwardingTimeouts = ForwardingTimeouts()
+    disable_http2: bool = msgspec.field(default=False, name="disableHTTP2")  # accepted: HTTP/1.1 is spoken to servers
+    proxy_protocol: ProxyProtocol | None = None  # tell servers the client's address by a PROXY header
 
 
 class HttpConfiguration(Model, frozen=True):

@@ -23,7 +23,8 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-from edgerouter.clients.probe import AGENT, Probe, said
+from edgerouter.clients.probe import AGENT, Dial, Probe, connect, said
+from edgerouter.errors import EdgeError
 
 METHOD: Final = "/grpc.health.v1.Health/Check"
 _EMPTY_MESSAGE: Final = b"\0\0\0\0\0"  # not compressed, 0 bytes: HealthCheckRequest{service: ""}
@@ -32,32 +33,22 @@ _STATES: Final = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKN
 _UNIMPLEMENTED: Final = "12"
 
 
-async def probe_grpc(probe: Probe, tls: ssl.SSLContext | None) -> str:
-    """Ask; "" when the server says SERVING, else the sentence that says what it said instead."""
+async def probe_grpc(probe: Probe, tls: ssl.SSLContext | None, dial: Dial | None = None) -> str:
+    """Ask; "" when the server says SERVING, else the sentence that says what it said instead. ``dial``: see there."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(probe.timeout or None):
-            reader, writer = await _connect(probe, tls)
+            context = tls or ssl.create_default_context()
+            context.set_alpn_protocols(["h2"])
+            reader, writer = await connect(probe, context, dial)
             return await _Call(reader, writer).ask(probe)
     except TimeoutError:
         return f"no answer within {probe.timeout:g} s"
-    except (OSError, EOFError, ProtocolError, ValueError) as error:
+    except (OSError, EdgeError, EOFError, ProtocolError, ValueError) as error:
         return said(error)
     finally:
         if writer is not None:
             writer.transport.abort()
-
-
-async def _connect(probe: Probe, tls: ssl.SSLContext | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    if probe.socket:
-        return await asyncio.open_unix_connection(probe.socket)
-    parts = urlsplit(probe.url)
-    if parts.scheme != "https":
-        return await asyncio.open_connection(parts.hostname, parts.port or 80)
-    context = tls or ssl.create_default_context()
-    context.set_alpn_protocols(["h2"])
-    name = probe.server_name or parts.hostname
-    return await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=context, server_hostname=name)
 
 
 class _Call:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +22,7 @@ from edgerouter.config.dynamic import ServersTransport
 from edgerouter.config.types import decode_hook
 from edgerouter.contracts.messages import ServersHealth
 from edgerouter.contracts.plan import Plan, ServiceEntry, TransportEntry
-from edgerouter.control.health_probes import make_probe
+from edgerouter.control.health_probes import make_dial, make_probe
 from edgerouter.control.view import ServerView, ServiceView
 from edgerouter.services._load_balancer_options import HealthCheck, PassiveHealthCheck
 from edgerouter.services._passive import FailureRecord
@@ -121,7 +121,8 @@ class HealthChecks:
     async def _ask(self, check: Check) -> str:
         try:
             probe = make_probe(check.key[1], check.options, check.transport)
-            return await _way(check.options)(probe, await self._tls(probe, check))
+            ask = probe_grpc if check.options.mode == "grpc" else probe_http
+            return await ask(probe, await self._tls(probe, check), make_dial(probe, check.transport))
         except Exception as error:  # a server's faults are sentences; this is a fault of ours, and no server's
             log.exception("health check of %s of service %s", check.key[1], check.key[0])
             return f"it could not be checked: {type(error).__name__}: {error}"
@@ -184,10 +185,6 @@ class HealthChecks:
         if not reason and passive is not None and passive.until(view.url):
             reason = "requests to it failed"
         return msgspec.structs.replace(view, up=not reason, reason=reason, checked=True)
-
-
-def _way(options: HealthCheck) -> Callable[[Probe, ssl.SSLContext | None], Awaitable[str]]:
-    return probe_grpc if options.mode == "grpc" else probe_http
 
 
 def _stop(check: Check) -> None:

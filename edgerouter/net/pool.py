@@ -13,6 +13,7 @@ from typing import Any
 from edgerouter.contracts.plugins import Server
 from edgerouter.errors import ConnectRefused, ConnectTimeout, EdgeError, UntrustedUpstream
 from edgerouter.net.clock import Clock
+from edgerouter.net.proxied_connect import connect_as, connect_unix_as
 from edgerouter.net.session import Session, Upstream
 from edgerouter.net.upstream_connection import UpstreamConnection
 from edgerouter.wire import http1
@@ -29,6 +30,7 @@ class TransportSettings:
         max_idle: int = 200,
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
+        proxy_protocol: int = 0,
     ) -> None:
         self.dial_timeout = dial_timeout
         self.response_header_timeout = response_header_timeout
@@ -36,6 +38,7 @@ class TransportSettings:
         self.max_idle = max_idle
         self.tls = tls
         self.server_name = server_name
+        self.proxy_protocol = proxy_protocol  # version of the PROXY header, 0 for none
 
 
 class _Factory:
@@ -93,7 +96,8 @@ class Pool:
         self._clock = clock
         self._server = server
         self._settings = settings
-        self._max_idle = settings.max_idle
+        # A connection that began with a PROXY header is its client's, and serves no other's request.
+        self._max_idle = 0 if settings.proxy_protocol else settings.max_idle
         self._limits = limits
         self._closed = False
         self._home: dict[PoolKey, Pool] | None = None
@@ -166,7 +170,7 @@ class Pool:
         if limit > 0.0 and (limit < seconds or seconds <= 0.0):
             seconds = limit
         try:
-            connection = await asyncio.wait_for(self._open(), seconds or None)
+            connection = await asyncio.wait_for(self._open(session), seconds or None)
         except asyncio.CancelledError:
             if not self._closed:
                 raise
@@ -182,10 +186,13 @@ class Pool:
         else:
             session.upstream_ready(connection)
 
-    async def _open(self) -> UpstreamConnection:
+    async def _open(self, session: Session) -> UpstreamConnection:
         connection = UpstreamConnection(self, self._clock, self._limits)
         server, settings = self._server, self._settings
         factory: Any = _Factory(connection)  # a protocol by duck typing, which typeshed cannot know
+        if settings.proxy_protocol:
+            await self._open_as(factory, session)
+            return connection
         if server.scheme == "unix":
             await self._loop.create_unix_connection(factory, server.host)
             return connection
@@ -195,3 +202,18 @@ class Pool:
         name = (settings.server_name or server.host) if context is not None else None
         await self._loop.create_connection(factory, server.host, server.port, ssl=context, server_hostname=name)
         return connection
+
+    async def _open_as(self, factory: Any, session: Session) -> None:
+        """Begin with a PROXY header."""
+        server, settings, loop = self._server, self._settings, self._loop
+        client, port = session.client()
+        if server.scheme == "unix":
+            sock = await connect_unix_as(loop, server.host, settings.proxy_protocol, client, port)
+            await loop.create_unix_connection(factory, sock=sock)
+            return
+        context = settings.tls if server.scheme == "https" else None
+        if server.scheme == "https" and context is None:
+            raise UntrustedUpstream("the transport has no TLS settings")
+        name = (settings.server_name or server.host) if context is not None else None
+        sock = await connect_as(loop, server.host, server.port, settings.proxy_protocol, client, port)
+        await loop.create_connection(factory, sock=sock, ssl=context, server_hostname=name)

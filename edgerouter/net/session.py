@@ -30,6 +30,10 @@ class Session:
     def response_failed(self, error: EdgeError, body_bytes: int) -> None:
         """The response's body broke off after its head was sent; the connection is being reset."""
 
+    def client(self) -> tuple[str, int]:
+        """The client's address and port, for servers that want a PROXY header; "" when there is no client."""
+        return "", 0
+
     def upstream_ready(self, upstream: Upstream) -> None:
         """A connection that was asked of a pool is there."""
 

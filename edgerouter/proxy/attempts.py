@@ -132,6 +132,10 @@ class Attempts(Session):
 
     # -- what the upstream says ---------------------------------------------------------------------------------
 
+    def client(self) -> tuple[str, int]:
+        """See ``Session.client``."""
+        return self.exchange.client_address, self.exchange.client_port
+
     def upstream_ready(self, upstream: Upstream) -> None:
         """The connection is there."""
         if self._over or self._server is None:

@@ -62,10 +62,10 @@ class Transports:
             options = msgspec.convert(entry.options, ServersTransport, dec_hook=decode_hook)
             if secure:
                 context = await asyncio.get_running_loop().run_in_executor(None, tls_context, options)
+            settings = _settings(options, context)
         except (msgspec.ValidationError, ValueError, OSError) as error:
             self.faults[name] = f"serversTransport {name!r}: {error}"
             return
-        settings = _settings(options, context)
         self._settings[name] = settings
         if name == DEFAULT:
             self._settings[""] = settings
@@ -81,6 +81,9 @@ def _over_tls(services: dict[str, ServiceEntry], found: set[str]) -> Iterator[No
 
 def _settings(options: ServersTransport, context: ssl.SSLContext | None) -> TransportSettings:
     timeouts = options.forwarding_timeouts
+    version = 0 if options.proxy_protocol is None else options.proxy_protocol.version
+    if options.proxy_protocol is not None and version not in (1, 2):
+        raise ValueError(f"proxyProtocol.version: expected 1 or 2, got {version}")
     return TransportSettings(
         dial_timeout=float(timeouts.dial_timeout),
         response_header_timeout=float(timeouts.response_header_timeout),
@@ -88,6 +91,7 @@ def _settings(options: ServersTransport, context: ssl.SSLContext | None) -> Tran
         max_idle=options.max_idle_conns_per_host,
         tls=context,
         server_name=options.server_name,
+        proxy_protocol=version,
     )
 
 

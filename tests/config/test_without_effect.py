@@ -57,6 +57,7 @@ AS_IT_IS = {
     *("RouterTLS.cert_resolver", "RouterTLS.domains", "Domain.sans"),
     *("Http2.max_concurrent_streams", "Http2.max_decoder_header_table_size", "Http2.max_encoder_header_table_size"),
     "Http3.advertised_port",
+    *("ServersTransport.disable_http2", "ForwardingTimeouts.read_idle_timeout", "ForwardingTimeouts.ping_timeout"),
     *("HostResolver.cname_flattening", "HostResolver.resolv_conf", "HostResolver.resolv_depth"),
 }
 
