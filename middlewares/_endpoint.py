@@ -12,14 +12,23 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
+from edgerouter.causes import CONFIGURATION, declare
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Secret
 from edgerouter.contracts.plugins import Server, Service
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Request, Response
 from edgerouter.net.pool import TransportSettings
+from edgerouter.proxy.failures import answer
 
 _PATIENCE: Final = 30.0  # seconds
+_CAUSE: Final = declare(
+    "AUTH_SERVER_FAILED",
+    500,
+    CONFIGURATION,
+    "The server that forwardAuth, jwt or oidc asks cannot be reached, is too slow, or answers what cannot be used.",
+    "CauseDetail names the server and the reason; nobody passes until it is well.",
+)
 
 
 class TLS(Model, frozen=True):
@@ -37,6 +46,11 @@ class TLS(Model, frozen=True):
 
 class EndpointFailed(Exception):
     """No response: not reachable, too slow, not trusted. The text says which."""
+
+
+def failed(exchange: Exchange, who: str, error: Exception) -> Response:
+    """The answer when the server could not be asked."""
+    return answer(exchange, 500, _CAUSE, f"{who}: {error}")
 
 
 _settings: dict[TLS, TransportSettings] = {}

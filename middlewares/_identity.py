@@ -12,7 +12,7 @@ declare(
     "UNAUTHORIZED",
     401,
     CLIENT,
-    "The client has not shown who it is: name and password, proof or key are absent or wrong.",
+    "The client has not shown who it is: name and password, proof, key, token or session are absent or wrong.",
     "CauseDetail says which middleware refused it and why.",
 )
 

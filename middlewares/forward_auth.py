@@ -36,7 +36,7 @@ from edgerouter.http.body import Body
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Request, Response
 from edgerouter.middlewares._auth_headers import Adopted, cookies_of, copy_request_fields, put_cookies
-from edgerouter.middlewares._endpoint import TLS, Endpoint, EndpointFailed
+from edgerouter.middlewares._endpoint import TLS, Endpoint, EndpointFailed, failed
 from edgerouter.middlewares._patterns import compile_pattern
 from edgerouter.proxy.collect import read_all
 from edgerouter.registry import middleware
@@ -114,11 +114,11 @@ class ForwardAuth(Middleware):
             response = await self._server.send(exchange, self._question(exchange, body))
             return await self._decide(exchange, response)
         except BodyTooLarge as error:
-            exchange.cause, exchange.detail = error.cause, f"forwardAuth: {error.message}"
+            exchange.cause = error.cause
+            exchange.detail = f"forwardAuth: {error.message}"
             return Response.text(401, "")
         except (EndpointFailed, EdgeError) as error:
-            exchange.cause, exchange.detail = "AUTH_SERVER_FAILED", f"forwardAuth: {error}"
-            return Response.text(500, "")
+            return failed(exchange, "forwardAuth", error)
 
     async def _body(self, exchange: Exchange) -> bytes | None:
         request = exchange.request

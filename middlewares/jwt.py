@@ -38,7 +38,7 @@ from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Request, Response
 from edgerouter.middlewares._cookies import cookie_values
-from edgerouter.middlewares._endpoint import TLS, Endpoint, EndpointFailed
+from edgerouter.middlewares._endpoint import TLS, Endpoint, EndpointFailed, failed
 from edgerouter.middlewares._identity import check_field, drop_identity, only, set_identity, unauthorized
 from edgerouter.middlewares._key_source import FetchedKeys, FixedKeys
 from edgerouter.middlewares._tokens import (
@@ -143,8 +143,7 @@ class Jwt(Middleware):
         except BadToken as error:
             return unauthorized(exchange, 'Bearer error="invalid_token"', f"jwt: the token does not count: {error}")
         except EndpointFailed as error:
-            exchange.cause, exchange.detail = "AUTH_SERVER_FAILED", f"jwt: {error}"
-            return Response.text(500, "Internal Server Error")
+            return failed(exchange, "jwt", error)
 
     def _token(self, request: Request) -> str:
         """The one token that was shown; "" when there is none, or several that differ."""

@@ -45,7 +45,7 @@ from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Request, Response
 from edgerouter.middlewares._cookies import cookie_values, without_cookie
-from edgerouter.middlewares._endpoint import TLS, EndpointFailed
+from edgerouter.middlewares._endpoint import TLS, EndpointFailed, failed
 from edgerouter.middlewares._identity import check_field, drop_identity, set_identity, unauthorized
 from edgerouter.middlewares._oidc_provider import OidcProvider
 from edgerouter.middlewares._redirect import client_scheme
@@ -129,8 +129,7 @@ class Oidc(Middleware):
         except BadToken as error:
             return unauthorized(exchange, "", f"oidc: the ID token does not count: {error}")
         except EndpointFailed as error:
-            exchange.cause, exchange.detail = "AUTH_SERVER_FAILED", f"oidc: {error}"
-            return Response.text(500, "Internal Server Error")
+            return failed(exchange, "oidc", error)
 
     # -- a session --------------------------------------------------------------------------------------------------
 

@@ -24,17 +24,25 @@ from edgerouter.middlewares import _key_source
 SECRET = "correct-horse-battery-staple-0123"
 RSA, OTHER = RSAKey.generate_key(2048, {"kid": "one"}), RSAKey.generate_key(2048, {"kid": "two"})
 PEM = RSA.as_pem(private=False).decode()
-NOW = int(time.time())
-GOOD = {"sub": "ann", "exp": NOW + 600, "iss": "https://id/", "aud": ["shop", "x"], "scope": "read orders"}
+# Times are seconds from when the token is made: a long run of tests must not outlast them.
+GOOD = {"sub": "ann", "exp": 600, "iss": "https://id/", "aud": ["shop", "x"], "scope": "read orders"}
+
+
+def from_now(claims: dict[str, Any]) -> dict[str, Any]:
+    now = int(time.time())
+    return {n: now + v if n in ("exp", "nbf") and isinstance(v, int) else v for n, v in claims.items()}
 
 
 def signed(claims: dict[str, Any], key: Any = None, alg: str = "HS256", **header: Any) -> str:
+    claims = from_now(claims)
     made: str = jwt.encode({"alg": alg, **header}, claims, key or OctKey.import_key(SECRET), algorithms=[alg])
     return made
 
 
 def raw(header: dict[str, Any], claims: dict[str, Any], signature: str = "") -> str:
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, claims)]
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, from_now(claims))
+    ]
     return ".".join((*parts, signature))
 
 
@@ -56,11 +64,11 @@ async def status(step: Any, token: str) -> tuple[int, str]:
     [
         (GOOD, ""),
         ({**GOOD, "aud": "shop"}, ""),
-        ({**GOOD, "exp": NOW - 10}, ""),  # within the leeway
-        ({**GOOD, "exp": NOW - 60}, "its claims do not hold"),
+        ({**GOOD, "exp": -10}, ""),  # within the leeway
+        ({**GOOD, "exp": -60}, "its claims do not hold"),
         ({**GOOD, "exp": "tomorrow"}, "its claims do not hold"),
         ({name: value for name, value in GOOD.items() if name != "exp"}, "its claims do not hold"),
-        ({**GOOD, "nbf": NOW + 120}, "its claims do not hold"),
+        ({**GOOD, "nbf": 120}, "its claims do not hold"),
         ({**GOOD, "iss": "https://id"}, "its claims do not hold"),
         ({**GOOD, "iss": ["https://id/"]}, "its claims do not hold"),
         ({name: value for name, value in GOOD.items() if name != "iss"}, "its claims do not hold"),
@@ -128,12 +136,14 @@ def forgeries() -> Iterator[tuple[str, str]]:
     yield "bytes", "\xff.\xff.\xff"
 
 
-@pytest.mark.parametrize(("what", "token"), list(forgeries()), ids=lambda value: value[:30])
-async def test_forgeries(what: str, token: str) -> None:
+async def test_forgeries() -> None:
     step = make("jwt", {"publicKey": PEM})
-    found, detail = await status(step, token)
-    assert found == 401, what
-    assert token not in detail
+    tried = list(forgeries())
+    for what, token in tried:
+        found, detail = await status(step, token)
+        assert found == 401, what
+        assert token not in detail
+    assert len(tried) > 15
     assert (await status(step, signed(GOOD, RSA, "RS256")))[0] == 200
 
 
@@ -156,7 +166,7 @@ async def test_forgeries(what: str, token: str) -> None:
     ],
 )
 async def test_where_the_token_is(target: str, headers: list[tuple[str, str]], passes: bool) -> None:
-    good, bad = signed(GOOD), signed({**GOOD, "exp": 1})
+    good, bad = signed(GOOD), signed({**GOOD, "exp": -9999})
     step = make("jwt", {"signingSecret": SECRET, "query": "token", "cookie": "t"})
     exchange = ask(target=target.replace("GOOD", good).replace("BAD", bad))
     for name, value in headers:
@@ -181,7 +191,7 @@ async def test_claims_become_fields_and_clients_own_do_not() -> None:
 
 async def test_a_remembered_token_ends_when_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     step = make("jwt", {"signingSecret": SECRET, "leeway": "0s"})
-    token = signed({**GOOD, "exp": int(time.time()) + 2})
+    token = signed({**GOOD, "exp": 2})
     assert (await status(step, token))[0] == 200
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3)
