@@ -36,6 +36,7 @@ REMOVED_MIDDLEWARE_OPTIONS: Final = {
 
 NOT_YET: Final = "this is accepted, and is not there yet"
 _ROTATION: Final = "the file only grows: rotate it from outside; it is opened anew when it was moved"
+_NO_RESOLVERS: Final = "certificate resolvers are not there yet: give certificates in tls.certificates"
 # Options of the static configuration whose value changes nothing -> why, or what to do instead. ``*``: any name.
 # Those that ask for what is so anyway (reusePort, disableDashboardAd) are not among them.
 STATIC_WITHOUT_EFFECT: Final = {
@@ -45,7 +46,8 @@ STATIC_WITHOUT_EFFECT: Final = {
     "entryPoints.*.allowACMEByPass": NOT_YET,
     "entryPoints.*.forwardedHeaders.addXForwardedSchemeHeaders": NOT_YET,
     "entryPoints.*.forwardedHeaders.connection": NOT_YET,
-    "entryPoints.*.http.tls": "TLS is not there yet: no request reaches the routers of this entry point",
+    "entryPoints.*.http.tls.certResolver": _NO_RESOLVERS,
+    "entryPoints.*.http.tls.domains": _NO_RESOLVERS,
     "entryPoints.*.http2": "HTTP/2 is not there yet: HTTP/1.1 is served",
     "entryPoints.*.http3": NOT_YET,
     "entryPoints.*.observability.traceVerbosity": NOT_YET,
@@ -66,11 +68,11 @@ STATIC_WITHOUT_EFFECT: Final = {
 NO_UDP: Final = "UDP is not there yet: nothing listens on this address"
 # The same for routers.
 ROUTER_WITHOUT_EFFECT: Final = {
+    "tls.certResolver": _NO_RESOLVERS,
+    "tls.domains": _NO_RESOLVERS,
     "observability.traceVerbosity": "tracing is not there yet",
     "observability.tracing": "tracing is not there yet",
 }
-NO_TLS: Final = "it answers TLS connections only, and TLS is not there yet: no request reaches it"
-NO_TLS_HINT: Final = "leave tls out, and let something in front of the router terminate TLS"
 
 
 def spelled(name: str, names: Iterable[str]) -> str:

@@ -6,19 +6,23 @@ be decoded stays, marked ``refused``, so that what uses it fails closed. Names o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from edgerouter.config import absent
 from edgerouter.config.dynamic import (
+    Certificate,
     DynamicConfiguration,
     HttpConfiguration,
     Middleware,
     Router,
     ServersTransport,
     Service,
+    TlsConfiguration,
+    TLSOptions,
+    TLSStore,
 )
 from edgerouter.config.fit import Fault, NoOptions, boolean, dotted, fields_of, fit, nearest, resolve
 from edgerouter.config.places import Places, place_of
@@ -29,7 +33,7 @@ T = TypeVar("T")
 Kinds = Mapping[str, Mapping[str, Any]]  # {"middlewares": {kind: options class or None}, "services": {...}}
 Path = tuple[str, ...]
 _KNOWN: Final = {"middlewares": absent.MIDDLEWARES, "services": absent.SERVICES}
-_LATER: Final = ("tcp", "udp", "tls")
+_LATER: Final = ("tcp", "udp")
 
 
 def decode_dynamic(
@@ -63,9 +67,10 @@ class _Reader:
         return "; ".join(f"{dotted(fault.path)}: {fault.message}" for fault in faults)
 
     def configuration(self, data: object) -> DynamicConfiguration:
-        parts = self._parts(data, (), ("http", *_LATER))
-        later = {name: self._later(parts.get(name), name) for name in _LATER}
-        return DynamicConfiguration(http=self._http(parts.get("http")), **later)
+        parts = self._parts(data, (), ("http", "tls", *_LATER))
+        http, tls = self._http(parts.get("http")), self._tls(parts.get("tls"))
+        tcp, udp = (self._later(parts.get(name), name) for name in _LATER)
+        return DynamicConfiguration(http=http, tcp=tcp, udp=udp, tls=tls)
 
     def _parts(self, data: object, path: Path, names: tuple[str, ...]) -> dict[str, object]:
         """The sections of a mapping by their right names."""
@@ -105,10 +110,66 @@ class _Reader:
             servers_transports=self._objects(parts, "serversTransports", self._transport),
         )
 
+    def _tls(self, data: object) -> TlsConfiguration:
+        parts = self._parts(data, ("tls",), ("certificates", "stores", "options"))
+        refused: dict[str, str] = {}
+
+        def options(value: object, path: Path) -> TLSOptions | None:
+            made, faults = fit(value, TLSOptions, path)
+            if faults:
+                refused[path[-1]] = self.refuse(faults)
+            return made
+
+        return TlsConfiguration(
+            certificates=tuple(self._certificates(parts.get("certificates"))),
+            stores=self._objects(parts, "stores", self._store, "tls"),
+            options=self._objects(parts, "options", options, "tls"),
+            refused=refused,
+        )
+
+    def _certificates(self, data: object) -> Iterator[Certificate]:
+        """A list; from labels and key-value stores names with values, the names being numbers."""
+        path: Path = ("tls", "certificates")
+        if isinstance(data, Mapping):
+            data = list(data.values())
+        if data is None or data == "":
+            return
+        if not isinstance(data, (list, tuple)):
+            self.problem(path, "expected a list of certificates", "write - certFile: ... and keyFile: ... below it")
+            return
+        for index, value in enumerate(data):
+            at = (*path, f"[{index}]")
+            made, faults = fit(value, Certificate, at)
+            self.refuse(faults)
+            if made is not None and self._is_whole(made, at):
+                yield made
+
+    def _is_whole(self, made: Certificate, path: Path) -> bool:
+        for name, value in (("certFile", made.cert_file), ("keyFile", made.key_file)):
+            if not value.reveal():
+                self.problem(
+                    (*path, name), f"a certificate needs a {name}", f"write {name}: and a file's name, or a PEM text"
+                )
+                return False
+        return True
+
+    def _store(self, value: object, path: Path) -> TLSStore | None:
+        store, faults = fit(value, TLSStore, path)
+        self.refuse(faults)
+        if path[-1] != "default":
+            place = place_of(self.places, path, self.source)
+            hint = "put its certificates into the store default"
+            self.problems.append(Problem(dotted(path), "only the store default is used", hint, place, "warning"))
+        return store
+
     def _objects(
-        self, parts: dict[str, object], section: str, decode: Callable[[object, Path], T | None]
+        self,
+        parts: dict[str, object],
+        section: str,
+        decode: Callable[[object, Path], T | None],
+        room: str = "http",
     ) -> dict[str, T]:
-        path = ("http", section)
+        path = (room, section)
         made = {name: decode(value, (*path, name)) for name, value in self._mapping(parts.get(section), path).items()}
         return {name: item for name, item in made.items() if item is not None}
 

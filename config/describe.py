@@ -9,7 +9,7 @@ import msgspec
 from msgspec import inspect as shapes
 
 from edgerouter.config.comments import field_comments
-from edgerouter.config.dynamic import Router, ServersTransport
+from edgerouter.config.dynamic import Certificate, Router, ServersTransport, TLSOptions, TLSStore
 from edgerouter.config.fit import SECTIONS, Field, NoOptions, fields_of
 from edgerouter.config.outline import Tables, bare, is_list
 from edgerouter.config.static import StaticConfiguration
@@ -132,8 +132,13 @@ def dynamic_schema(kinds: Mapping[str, Mapping[str, Any]]) -> Json:
         "middlewares": _named(_one_kind(kinds.get("middlewares", {}), {})),
         "serversTransports": _named(_struct(ServersTransport, {})),
     }
-    later = {name: {"type": "object", "description": "read, not served yet"} for name in ("tcp", "udp", "tls")}
-    properties = {"http": _object(http), **later}
+    tls = {
+        "certificates": {"type": "array", "items": _struct(Certificate, {})},
+        "stores": _named(_struct(TLSStore, {})),
+        "options": _named(_struct(TLSOptions, {})),
+    }
+    later = {name: {"type": "object", "description": "read, not served yet"} for name in ("tcp", "udp")}
+    properties = {"http": _object(http), "tls": _object(tls), **later}
     return {"$schema": _DRAFT, "title": "EdgeRouter, dynamic configuration", **_object(properties)}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from edgerouter.config.types import Duration
+from edgerouter.config.types import Duration, Secret
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
@@ -87,16 +87,96 @@ class ProxyProtocol(Model, frozen=True):
     version: int = 2  # 1 (text) or 2 (binary)
 
 
+class CertificatePair(Model, frozen=True):
+    """A certificate with its key. Both may hold a PEM text instead of a file's name, so both are secrets."""
+
+    cert_file: Secret = Secret("")  # file, or PEM text, of the certificate and the chain to its authority
+    key_file: Secret = Secret("")  # file, or PEM text, of its private key
+
+
+class PeerSAN(Model, frozen=True):
+    """One name that a server's certificate must bear."""
+
+    type: Literal["DNSName", "URI", "IPAddress", "EmailAddress"] = "DNSName"  # kind of the name
+    value: str = ""  # the name
+
+
 class ServersTransport(Model, frozen=True):
     """How servers are reached."""
 
     server_name: str = ""  # name that the server's certificate must bear, and SNI
     insecure_skip_verify: bool = False  # believe any certificate
     root_cas: tuple[str, ...] = msgspec.field(default=(), name="rootCAs")  # files, or PEM texts, of CAs to believe
+    certificates: tuple[CertificatePair, ...] = ()  # what the router shows to servers that ask for a certificate
+    cipher_suites: tuple[str, ...] = ()  # TLS 1.2 cipher suites that are offered, by their Go names
+    min_version: str = ""  # lowest TLS version: VersionTLS12 (the default) ... VersionTLS13
+    max_version: str = ""  # highest TLS version
+    peer_cert_uri: str = msgspec.field(default="", name="peerCertURI")  # URI that the server's certificate must bear
+    peer_cert_sans: tuple[PeerSAN, ...] = msgspec.field(default=(), name="peerCertSANs")  # one of these names instead
     max_idle_conns_per_host: int = 200  # idle connections that are kept for each server
     forwarding_timeouts: ForwardingTimeouts = ForwardingTimeouts()
     disable_http2: bool = msgspec.field(default=False, name="disableHTTP2")  # accepted: HTTP/1.1 is spoken to servers
     proxy_protocol: ProxyProtocol | None = None  # tell servers the client's address by a PROXY header
+
+
+class Certificate(CertificatePair, frozen=True):
+    """A certificate that is chosen by the name that clients ask for."""
+
+    stores: tuple[str, ...] = ()  # accepted; every certificate is in the store default
+
+
+class GeneratedCert(Model, frozen=True):
+    """A default certificate that a resolver gets."""
+
+    resolver: str = ""  # name of the certificate resolver
+    domain: Domain = Domain()  # names of the certificate
+
+
+class TLSStore(Model, frozen=True):
+    """A store of certificates; only ``default`` is used."""
+
+    default_certificate: CertificatePair | None = None  # served where no certificate bears the asked name
+    default_generated_cert: GeneratedCert | None = None  # the same, from a certificate resolver
+
+
+ClientAuthType = Literal[
+    "", "NoClientCert", "RequestClientCert", "RequireAnyClientCert", "VerifyClientCertIfGiven",
+    "RequireAndVerifyClientCert",
+]  # fmt: skip
+TLSVersion = Literal["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"]
+
+
+class ClientAuth(Model, frozen=True):
+    """Certificates of clients."""
+
+    ca_files: tuple[str, ...] = ()  # files, or PEM texts, of the authorities that clients' certificates must come from
+    client_auth_type: ClientAuthType = (
+        ""  # what is asked of clients; RequireAndVerifyClientCert where caFiles are given
+    )
+
+
+class TLSOptions(Model, frozen=True):
+    """How TLS is spoken with clients."""
+
+    min_version: TLSVersion = ""  # lowest version; VersionTLS12 when empty
+    max_version: TLSVersion = ""  # highest version; the newest that there is when empty
+    cipher_suites: tuple[str, ...] = ()  # suites of TLS 1.2 and below, by their Go names; safe ones when empty
+    curve_preferences: tuple[str, ...] = ()  # curves for the key exchange: X25519, CurveP256 ...
+    client_auth: ClientAuth = ClientAuth()
+    sni_strict: bool = False  # refuse clients that ask for a name that no certificate bears
+    alpn_protocols: tuple[str, ...] = ("h2", "http/1.1", "acme-tls/1")  # protocols that are offered
+    disable_session_tickets: bool = False  # every connection is a full handshake
+    prefer_server_cipher_suites: bool = False  # accepted; the order is the server's
+
+
+class TlsConfiguration(msgspec.Struct, frozen=True, kw_only=True):
+    """The section ``tls``. ``refused`` maps options that could not be decoded to the sentence that says why: routers
+    that name them must not be served with others."""
+
+    certificates: tuple[Certificate, ...] = ()
+    stores: dict[str, TLSStore] = {}
+    options: dict[str, TLSOptions] = {}
+    refused: dict[str, str] = {}
 
 
 class HttpConfiguration(Model, frozen=True):
@@ -109,9 +189,9 @@ class HttpConfiguration(Model, frozen=True):
 
 
 class DynamicConfiguration(Model, frozen=True):
-    """A provider's whole configuration. ``tcp``, ``udp`` and ``tls`` are kept as plain data until they are served."""
+    """A provider's whole configuration. ``tcp`` and ``udp`` are kept as plain data until they are served."""
 
     http: HttpConfiguration = HttpConfiguration()
     tcp: dict[str, Any] = {}
     udp: dict[str, Any] = {}
-    tls: dict[str, Any] = {}
+    tls: TlsConfiguration = TlsConfiguration()

@@ -45,6 +45,7 @@ ROOMS: Final[dict[str, Room]] = {
     "http/services": Room("service", lambda view: view.services, shapes.service),
     "http/middlewares": Room("middleware", lambda view: view.middlewares, shapes.middleware),
     "entrypoints": Room("entry point", lambda view: view.entry_points, shapes.entry_point),
+    "certificates": Room("certificate", lambda view: view.certificates, shapes.certificate),
     "tcp/routers": Room("router", lambda view: {}, shapes.router),
     "tcp/services": Room("service", lambda view: {}, shapes.service),
     "tcp/middlewares": Room("middleware", lambda view: {}, shapes.middleware),
@@ -115,7 +116,6 @@ class Api:
         for path, room in ROOMS.items():
             router.add_get(f"{base}/{path}", self._list(room))
             router.add_get(f"{base}/{path}/{{id:.+}}", self._one(room))
-        router.add_get(f"{base}/certificates", self._simple(lambda view: []))
         router.add_get(f"{base}/overview", self._simple(lambda view: shapes.overview(view, self._static)))
         router.add_get(f"{base}/rawdata", self._simple(shapes.rawdata))
         router.add_get(f"{base}/version", self._simple(self._version))

@@ -74,6 +74,7 @@ class Present:
             "routers": [shapes.router(item) for item in view.routers.values()],
             "services": [shapes.service(item) for item in view.services.values()],
             "middlewares": [shapes.middleware(item) for item in view.middlewares.values()],
+            "certificates": [shapes.certificate(item) for item in view.certificates.values()],
             "problems": list(map(shapes.camel, view.problems)),
             "workloads": list(map(shapes.camel, view.ledger)),
             "providers": list(map(shapes.camel, view.providers.values())),

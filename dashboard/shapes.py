@@ -5,6 +5,7 @@ Pure: view in, plain data out. Secrets are ``***`` in the view already; ``encode
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -12,7 +13,15 @@ import msgspec
 
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.config.types import hide_hook
-from edgerouter.control.view import ChainView, EntryPointView, MiddlewareView, RouterView, ServiceView, View
+from edgerouter.control.view import (
+    CertificateView,
+    ChainView,
+    EntryPointView,
+    MiddlewareView,
+    RouterView,
+    ServiceView,
+    View,
+)
 
 Json = dict[str, Any]
 
@@ -110,6 +119,40 @@ def entry_point(item: EntryPointView) -> Json:
     return options | {"address": item.address, "name": item.name}
 
 
+def certificate(item: CertificateView) -> Json:
+    """One of /api/certificates. Times are as in RFC 3339; ``source`` is the file or object that it came from."""
+    shape: Json = {
+        "name": item.name,
+        "sans": list(item.names),
+        "notAfter": _moment(item.not_after),
+        "notBefore": _moment(item.not_before),
+        "serialNumber": item.serial,
+        "commonName": item.common_name,
+        "issuerOrg": item.issuer.get("organization", ""),
+        "issuerCN": item.issuer.get("commonName", ""),
+        "issuerCountry": item.issuer.get("country", ""),
+        "organization": item.subject.get("organization", ""),
+        "country": item.subject.get("country", ""),
+        "version": f"v{item.version}",
+        "keyType": item.key_type,
+        "keySize": item.key_size,
+        "signatureAlgorithm": item.signature,
+        "certFingerprint": item.name if item.not_after else "",
+        "publicKeyFingerprint": item.key_fingerprint,
+        "status": item.status,
+        "source": item.source,
+        "provider": item.provider,
+        "default": item.default,
+    }
+    return shape | ({"error": list(item.errors)} if item.errors else {})
+
+
+def _moment(seconds: float) -> str:
+    if not seconds:
+        return ""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
+
+
 def rawdata(view: View) -> Json:
     """/api/rawdata: everything by qualified name."""
     hidden = ("name", "provider", "type", "priorityStr")
@@ -128,6 +171,12 @@ def _counted(items: Iterable[RouterView | ServiceView | MiddlewareView]) -> Json
     return {"total": len(statuses), "warnings": statuses.count("warning"), "errors": statuses.count("disabled")}
 
 
+def _certificates(items: Iterable[CertificateView]) -> Json:
+    statuses = [item.status for item in items]
+    errors = statuses.count("expired") + statuses.count("disabled")
+    return {"total": len(statuses), "warnings": statuses.count("warning"), "errors": errors}
+
+
 def overview(view: View, static: StaticConfiguration) -> Json:
     """/api/overview: how many of each, how many of them are broken, which features are on."""
     none = {"total": 0, "warnings": 0, "errors": 0}
@@ -143,7 +192,7 @@ def overview(view: View, static: StaticConfiguration) -> Json:
         "http": http,
         "tcp": {"routers": none, "services": none, "middlewares": none},
         "udp": {"routers": none, "services": none},
-        "certificates": none,
+        "certificates": _certificates(view.certificates.values()),
         "features": {
             "tracing": "",
             "metrics": metrics or (sections[0] if sections else ""),

@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import web
 
 from edgerouter import __version__
+from edgerouter.certs.store import Store
 from edgerouter.config.static import EntryPoint, LifeCycle, StaticConfiguration
 from edgerouter.contracts.messages import AS_LONG_AS_USUAL, Drain, Hello, ReopenLogs, ServersHealth
 from edgerouter.control import announce, publish_delta
@@ -26,7 +27,7 @@ from edgerouter.control.build_keys import Keys
 from edgerouter.control.configure import Configuring
 from edgerouter.control.drain import Ending
 from edgerouter.control.explain import Explainer
-from edgerouter.control.facts import facts_of
+from edgerouter.control.facts import CERTIFICATE_FAMILIES, certificate_samples, facts_of
 from edgerouter.control.handover import Handover, PointLeft, pack_snapshots, unpack_snapshots
 from edgerouter.control.health import HealthChecks
 from edgerouter.control.internal import socket_path
@@ -54,6 +55,7 @@ from edgerouter.control.workers import HEARTBEAT, Workers
 from edgerouter.dashboard.api import SERVICES, make_apps
 from edgerouter.dashboard.explain import add_explain, add_workloads
 from edgerouter.errors import ConfigurationError
+from edgerouter.net import openssl
 from edgerouter.telemetry.records import MOST_WORKERS, SharedRecords, create_records
 from edgerouter.worker.loops import loop_factory
 
@@ -150,6 +152,8 @@ class Control:
         self._health = HealthChecks(self._found, shared)
         self._workers.listen(self._greet)
         self._explainer = Explainer(static, prepared.points, self._picture)
+        self._certificates = Store(native=openssl.REASON, state=None if left is None else left.certificates)
+        self._metrics.add_source(lambda: certificate_samples(self._picture.view), CERTIFICATE_FAMILIES)
         self._configuring = self._configure(left)
         self._pages = Pages(self._places(), None if left is None else left.pages)
         self._upgrading = self._upgrades(left)
@@ -169,6 +173,7 @@ class Control:
             take=self._explainer.take,
             snapshots=None if left is None else unpack_snapshots(left.snapshots, self._prepared.providers, kinds()),
             ledger=None if left is None else Ledger(before=left.ledger),
+            certificates=self._certificates,
         )
 
     def _upgrades(self, left: Handover | None) -> Upgrading:
@@ -289,6 +294,7 @@ class Control:
             patience=self._prepared.static.experimental.patience,
             snapshots=pack_snapshots(self._configuring.snapshots),
             ledger=view.ledger,
+            certificates=self._certificates.state,
         )
 
     # -- signals ----------------------------------------------------------------------------------------------------

@@ -218,9 +218,11 @@ def _rehearse(loaded: Loaded) -> int:
 
 def _file_problems(static: StaticConfiguration) -> list[Problem]:
     """What the file provider says of its files, and what ``build`` says of what stands in them."""
+    from edgerouter.certs.store import Store
     from edgerouter.control.build import Inputs, build
     from edgerouter.control.build_keys import Keys
     from edgerouter.control.internal import internal_snapshot
+    from edgerouter.net import openssl
 
     options = static.providers.sections.get("file")
     if options is None:
@@ -230,7 +232,8 @@ def _file_problems(static: StaticConfiguration) -> list[Problem]:
     except Exception as error:  # whatever a provider raises is the answer to the question asked here
         return [Problem("providers.file", str(error) or type(error).__name__)]
     snapshots = {"file": snapshot, "internal": internal_snapshot(static, "/")}
-    built = build(Inputs(static=static, snapshots=snapshots), Keys())
+    keyring = Store(native=openssl.REASON).load(snapshots)
+    built = build(Inputs(static=static, snapshots=snapshots, keyring=keyring), Keys())
     others = [f"@{name.lower()}" for name in static.providers.sections if name != "file"]
     return [_unsure(problem, others) for problem in built.problems]
 

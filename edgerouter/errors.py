@@ -86,6 +86,19 @@ class NotImplementedMethod(DownstreamError):
     cause = "NOT_IMPLEMENTED"
 
 
+class BadHello(DownstreamError):
+    """The first bytes of a TLS connection are no ClientHello that can be answered (RFC 8446 section 4.1.2)."""
+
+    cause = "BAD_CLIENT_HELLO"
+
+
+class Misdirected(DownstreamError):
+    """The request belongs to TLS options that this connection was not opened with (RFC 9110 section 15.5.20)."""
+
+    status = 421
+    cause = "MISDIRECTED_TLS"
+
+
 class ClientGone(DownstreamError):
     """The client left before the response was complete."""
 
@@ -161,6 +174,7 @@ class UntrustedUpstream(UpstreamError):
     """TLS to the server failed, e.g. its certificate is not trusted."""
 
     status = 500
+    retry = ALWAYS
     cause = "UPSTREAM_TLS"
 
 

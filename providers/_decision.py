@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edgerouter.config.dynamic import DynamicConfiguration, Router
+from edgerouter.config.dynamic import DynamicConfiguration, Router, TlsConfiguration, TLSStore
 from edgerouter.config.labels import LabelResult, decode_labels
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Snapshot, Workload
@@ -212,17 +212,19 @@ def is_true(text: str) -> bool:
 
 
 def _with_later(merged: Merged, seen: Sequence[_Seen]) -> DynamicConfiguration:
-    """The http part, with tcp, udp and tls put together name by name as they stand."""
-    later: dict[str, dict[str, Any]] = {"tcp": {}, "udp": {}, "tls": {}}
+    """The http part, with tcp, udp and the certificate stores put together name by name as they stand."""
+    later: dict[str, dict[str, Any]] = {"tcp": {}, "udp": {}}
+    stores: dict[str, TLSStore] = {}
     for one in seen:
         if one.draft is None or not one.draft.item.live:
             continue
         configuration = one.draft.item.configuration
-        for part, data in (("tcp", configuration.tcp), ("udp", configuration.udp), ("tls", configuration.tls)):
+        stores.update(configuration.tls.stores)
+        for part, data in (("tcp", configuration.tcp), ("udp", configuration.udp)):
             for section, objects in data.items():
                 if isinstance(objects, Mapping):
                     later[part].setdefault(section, {}).update(objects)
-    return DynamicConfiguration(http=merged.http, **later)
+    return DynamicConfiguration(http=merged.http, tls=TlsConfiguration(stores=stores), **later)
 
 
 def _workload(seen: _Seen, merged: Merged, settings: Settings) -> Workload:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from edgerouter.clients.references import is_outside
-from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, Middleware, Router
+from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, Middleware, Router, TlsConfiguration
 from edgerouter.config.types import Problem
 
 # The last part of a label's path, in lower case, where its value may be the name of a file.
@@ -91,7 +91,7 @@ def limit(
         if section == ["http", "middlewares"]:
             _refuse(middlewares, parts[3], key)
         elif section[:1] == ["tls"]:
-            tls = {}
+            tls = TlsConfiguration()
     limited = msgspec.structs.replace(http, routers=routers, middlewares=middlewares)
     return msgspec.structs.replace(configuration, http=limited, tls=tls), problems
 

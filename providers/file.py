@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Final, TypeVar
 
-from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, Model
+from edgerouter.config.dynamic import Certificate, DynamicConfiguration, HttpConfiguration, Model, TlsConfiguration
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Provider, ProviderContext, Snapshot
 from edgerouter.errors import ConfigurationError
@@ -115,20 +115,27 @@ def merge(pages: dict[str, Page]) -> Snapshot:
     """All files as one answer; the first file in alphabetical order wins a name."""
     problems: list[Problem] = []
     sections: dict[str, dict[str, Any]] = {name: {} for name in HttpConfiguration.__struct_fields__}
-    others: dict[str, dict[str, Any]] = {"tcp": {}, "udp": {}, "tls": {}}
+    others: dict[str, dict[str, Any]] = {"tcp": {}, "udp": {}}
+    certificates: list[Certificate] = []
+    tls: dict[str, dict[str, Any]] = {"stores": {}, "options": {}, "refused": {}}
     owners: dict[tuple[str, str], str] = {}
     for path, page in pages.items():
         problems.extend(page.problems)
         for section, whole in sections.items():
             given = getattr(page.configuration.http, section)
             _add(whole, given, f"http.{_camel(section)}", path, owners, problems)
+        certificates.extend(page.configuration.tls.certificates)
+        for section, whole in tls.items():
+            _add(whole, getattr(page.configuration.tls, section), f"tls.{section}", path, owners, problems)
         for room, parts in others.items():
             for section, given in getattr(page.configuration, room).items():
                 if isinstance(given, dict):
                     _add(parts.setdefault(section, {}), given, f"{room}.{section}", path, owners, problems)
                 else:
                     parts.setdefault(section, given)
-    configuration = DynamicConfiguration(http=HttpConfiguration(**sections), **others)
+    configuration = DynamicConfiguration(
+        http=HttpConfiguration(**sections), tls=TlsConfiguration(certificates=tuple(certificates), **tls), **others
+    )
     return Snapshot(configuration=configuration, problems=tuple(problems))
 
 

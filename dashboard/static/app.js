@@ -3,15 +3,16 @@ import { Component, render } from "./vendor/preact.mjs";
 import { html } from "./html.js";
 import { ago, byHealth, filtered, isInternal, plural, understand, verdictNow } from "./model.js";
 import { Chip, Dot, Empty } from "./parts.js";
-import { EMPTY, Middlewares, Problems, Routers, Services, Workloads } from "./views.js";
+import { Certificates, EMPTY, Middlewares, Problems, Routers, Services, Workloads } from "./views.js";
 
 const PERIOD = 2000, STEP = 200;
-const TABS = [["routers", "Routers"], ["services", "Services"], ["middlewares", "Middlewares"], ["workloads", "Workloads"], ["problems", "Problems"]];
+const TABS = [["routers", "Routers"], ["services", "Services"], ["middlewares", "Middlewares"], ["certificates", "Certificates"], ["workloads", "Workloads"], ["problems", "Problems"]];
 const FILTERS = [["", "All"], ["well", "Working"], ["warn", "To look at"], ["bad", "Failing"]];
 const TEXTS = {
   routers: (item) => [item.name, item.rule, item.service, ...(item.middlewares || []), ...(item.using || [])],
   services: (item) => [item.name, item.kind, ...(item.options.servers || []).map((server) => server.url)],
   middlewares: (item) => [item.name, item.kind],
+  certificates: (item) => [item.name, item.commonName, item.source, item.provider, ...item.sans],
   workloads: (item) => [item.name, item.provider, item.verdict, item.reason || "", ...(item.routers || [])],
   problems: (item) => [item.path, item.message, item.hint || "", item.source || ""],
 };
@@ -114,7 +115,7 @@ class App extends Component {
     const found = byHealth(filtered(all, search, status, TEXTS[tab]));
     if (!found.length) return html`<${Empty} title="Nothing fits">
       <p>None of ${plural(all.length, "entry", "entries")} has these words and this status. <button class="plain" onClick=${() => this.setState({ search: "", status: "" })}>Show all</button></p><//>`;
-    const View = { routers: Routers, services: Services, middlewares: Middlewares, workloads: Workloads, problems: Problems }[tab];
+    const View = { routers: Routers, services: Services, middlewares: Middlewares, certificates: Certificates, workloads: Workloads, problems: Problems }[tab];
     return html`<${View} data=${data} items=${found.slice(0, shown)} rates=${rates} open=${open} now=${Date.now() / 1000}
         toggle=${(name) => this.setState({ open: open === name ? "" : name })} />
       ${found.length > shown && html`<button class="further" onClick=${() => this.setState({ shown: shown + STEP * 5 })}>Show more of ${plural(found.length, "entry", "entries")}</button>`}`;

@@ -88,6 +88,7 @@ export function understand(answer) {
   data.routers = answer.routers.map((router) => ({ ...router, health: routerHealth(data, router), trouble: routerTrouble(data, router) }));
   for (const service of data.services) service.health = serviceHealth(data, service);
   for (const item of data.middlewares) item.health = item.status === "enabled" ? OK : item.status === "warning" ? WARN : BAD;
+  data.certificates = (answer.certificates || []).map((item) => ({ ...item, health: { enabled: OK, warning: WARN }[item.status] || BAD }));
   data.workloads = answer.workloads.map((item) => ({ ...item, health: workloadHealth(item) }));
   data.verdict = verdict(data);
   return data;

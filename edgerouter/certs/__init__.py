@@ -1,1 +1,1 @@
-"""Certificate store and ACME. Nothing here yet."""
+"""Certificates of the control process: the store, what is read of them, keys of session tickets."""

@@ -10,11 +10,14 @@ from typing import Any
 
 import msgspec
 
+from edgerouter.config.types import Secret
+
 
 class RouterEntry(msgspec.Struct, frozen=True, tag="router", array_like=False, omit_defaults=True):
     """``name`` and all names in it are qualified (``web@docker``). ``key`` numbers it in the metrics memory, stable
     while the router exists. ``refused``: broken, answers 500 with this sentence. ``asleep``: answers 503, tried last.
-    ``tls``: True matches TLS connections only, False plain ones only."""
+    ``tls``: True matches TLS connections only, False plain ones only. ``tls_options``: those that it asks for itself;
+    a connection that was made with others is told so (421)."""
 
     name: str
     entry_points: tuple[str, ...]
@@ -29,6 +32,7 @@ class RouterEntry(msgspec.Struct, frozen=True, tag="router", array_like=False, o
     access_log: bool = True
     metrics: bool = True
     rule_syntax: str = "v3"
+    tls_options: str = ""
 
 
 class MiddlewareEntry(msgspec.Struct, frozen=True, tag="middleware", omit_defaults=True):
@@ -69,7 +73,47 @@ class TransportEntry(msgspec.Struct, frozen=True, tag="transport", omit_defaults
     options: Any
 
 
-Entry = RouterEntry | MiddlewareEntry | ServiceEntry | TransportEntry
+class CertificateEntry(msgspec.Struct, frozen=True, tag="certificate", omit_defaults=True):
+    """``name`` is its fingerprint, ``pem`` key and chain. ``default``: served where no name fits. ``challenge``: only
+    for authorities that ask by ``acme-tls/1``. ``place`` orders those with one name: the lowest is served."""
+
+    name: str
+    names: tuple[str, ...]
+    pem: Secret
+    place: int = 0
+    default: bool = False
+    challenge: bool = False
+
+
+class TlsOptionsEntry(msgspec.Struct, frozen=True, tag="tlsOptions", omit_defaults=True):
+    """TLS options in OpenSSL's words; see ``net.tls_contexts.TlsSettings``. ``ticket_keys`` are in hexadecimal, the
+    newest first. ``refused``: handshakes for its hosts fail, and this sentence says why."""
+
+    name: str
+    lowest: int = 0
+    highest: int = 0
+    ciphers: str = ""
+    curves: str = ""
+    client_auth: str = ""
+    authorities: str = ""
+    sni_strict: bool = False
+    protocols: tuple[str, ...] = ()
+    tickets: bool = True
+    ticket_keys: tuple[Secret, ...] = ()
+    session_name: str = ""
+    refused: str = ""
+
+
+class TlsHostsEntry(msgspec.Struct, frozen=True, tag="tlsHosts", omit_defaults=True):
+    """An entry point (``name``) with TLS routers, and those of its hosts whose options are not the default ones."""
+
+    name: str
+    hosts: tuple[tuple[str, str], ...] = ()
+
+
+Entry = (
+    RouterEntry | MiddlewareEntry | ServiceEntry | TransportEntry | CertificateEntry | TlsOptionsEntry | TlsHostsEntry
+)
 
 
 def entry_key(entry: Entry) -> str:

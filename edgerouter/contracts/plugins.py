@@ -186,6 +186,7 @@ class Route:
         self.asleep = ""  # ASLEEP: the sentence that says why; every request is answered 503
         self.access_log = True
         self.metrics = True
+        self.tls_options = ""  # TLS options that it must be reached with; "" is those of its host
         self.predicate: Predicate | None = None
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edgerouter.config.dynamic import Middleware, Router, ServersTransport, Service
+from edgerouter.config.dynamic import Middleware, Router, ServersTransport, Service, TLSOptions
 from edgerouter.contracts.snapshot import Snapshot, Workload
 
 INTERNAL: Final = "internal"
@@ -37,6 +37,8 @@ class Aggregate(msgspec.Struct, frozen=True):
     transports: dict[str, ServersTransport] = {}
     sleeping: dict[str, str] = {}
     workloads: tuple[tuple[str, Workload], ...] = ()
+    tls_options: dict[str, TLSOptions] = {}
+    tls_refused: dict[str, str] = {}
 
 
 def qualify(name: str, provider: str) -> str:
@@ -75,7 +77,7 @@ def aggregate(snapshots: Mapping[str, Snapshot]) -> Aggregate:
 
 def merge(parts: Iterable[Aggregate]) -> Aggregate:
     """Aggregates of different providers as one; their names cannot collide."""
-    whole = Aggregate({}, {}, {}, {}, {}, ())
+    whole = Aggregate({}, {}, {}, {}, {}, (), {}, {})
     workloads: list[tuple[str, Workload]] = []
     for part in parts:
         whole.routers.update(part.routers)
@@ -83,13 +85,15 @@ def merge(parts: Iterable[Aggregate]) -> Aggregate:
         whole.middlewares.update(part.middlewares)
         whole.transports.update(part.transports)
         whole.sleeping.update(part.sleeping)
+        whole.tls_options.update(part.tls_options)
+        whole.tls_refused.update(part.tls_refused)
         workloads.extend(part.workloads)
     return msgspec.structs.replace(whole, workloads=tuple(workloads))
 
 
 def one(provider: str, snapshot: Snapshot) -> Aggregate:
     """One provider's objects under their qualified names."""
-    http = snapshot.configuration.http
+    http, tls = snapshot.configuration.http, snapshot.configuration.tls
     return Aggregate(
         {f"{name}@{provider}": _router(router, provider) for name, router in http.routers.items()},
         {f"{name}@{provider}": _service(service, provider) for name, service in http.services.items()},
@@ -97,6 +101,8 @@ def one(provider: str, snapshot: Snapshot) -> Aggregate:
         {f"{name}@{provider}": transport for name, transport in http.servers_transports.items()},
         {qualify(name, provider): text for name, text in snapshot.sleeping.items()},
         tuple((provider, workload) for workload in snapshot.workloads),
+        {f"{name}@{provider}": options for name, options in tls.options.items()},
+        {f"{name}@{provider}": why for name, why in tls.refused.items()},
     )
 
 

@@ -23,6 +23,8 @@ from edgerouter.control.build_plain import content_hash, hidden, revealed
 from edgerouter.control.build_points import Points
 from edgerouter.control.build_routers import RouterMemory, Routers, RuleCheck, check_rule, make_draft, shadowed
 from edgerouter.control.build_services import DEFAULT_TRANSPORT, Node, Services, make_node
+from edgerouter.control.build_tls import HostNames, Tls, certificate_views, with_faults
+from edgerouter.control.build_tls_options import make_options
 from edgerouter.control.build_types import Build, Fault, Inputs, status
 from edgerouter.control.build_verdicts import judge
 from edgerouter.control.presets import PRESET, SNAPSHOT
@@ -63,6 +65,7 @@ class Builder:
         self._aggregator = Aggregator()
         self._steps, self._nodes, self._drafts = _Memo(), _Memo(), _Memo()
         self._router_memory = RouterMemory()
+        self._host_names = HostNames()
         self._hashes: dict[str, tuple[Entry, int]] = {}
         self._service_views: dict[str, tuple[Node, Any, ServiceView]] = {}
         self._points: tuple[StaticConfiguration, Points] | None = None
@@ -91,7 +94,8 @@ class Builder:
         points = self._entry_points(inputs.static)
         routers = self._routers(whole, points, services, middlewares)
         middlewares.check_chains()
-        return self._finish(inputs, whole, points, services, middlewares, routers)
+        tls = self._tls(inputs, whole, routers)
+        return self._finish(inputs, whole, points, services, middlewares, routers, tls)
 
     def _entry_points(self, static: StaticConfiguration) -> Points:
         if self._points is None or self._points[0] is not static:
@@ -112,11 +116,17 @@ class Builder:
             fault = Fault(
                 "shadowed", f"router {winner!r} has the same rule and goes first", "raise its priority", False
             )
-            routers.faults.setdefault(name, []).append(fault)
-            view = routers.views[name]
-            word = status(routers.faults[name])
-            routers.views[name] = msgspec.structs.replace(view, status=word, errors=(*view.errors, fault.message))
+            routers.blame(name, [fault])
         return routers
+
+    def _tls(self, inputs: Inputs, whole: Aggregate, routers: Routers) -> Tls:
+        """What the handshakes need, and what of it is wrong with which router."""
+        options = make_options(whole.tls_options, whole.tls_refused, inputs.keyring)
+        tls = Tls(inputs.keyring, options, self._host_names)
+        for name, faults in tls.check(routers.entries).items():
+            routers.entries[name] = with_faults(routers.entries[name], faults)
+            routers.blame(name, faults)
+        return tls
 
     def _finish(
         self,
@@ -126,6 +136,7 @@ class Builder:
         services: Services,
         middlewares: Middlewares,
         routers: Routers,
+        tls: Tls,
     ) -> Build:
         keys = {name: self.keys.key("entrypoint", name) for name in points.configured}
         service_entries = {
@@ -138,12 +149,13 @@ class Builder:
             *middlewares.entries(),
             *service_entries.values(),
             *routers.entries.values(),
+            *tls.entries(),
         ]
         users = _users(services, routers)
         self._service_views = {name: known for name, known in self._service_views.items() if name in service_entries}
         return Build(
             plan=self._plan(entries, keys),
-            problems=_problems(inputs, services, middlewares, routers),
+            problems=_problems(inputs, services, middlewares, routers, tls),
             ledger=judge(whole.workloads, routers.faults, routers.clones),
             routers=dict(sorted(routers.views.items())),
             services={
@@ -155,6 +167,7 @@ class Builder:
                 name: EntryPointView(name=name, address=point.address, key=keys[name], options=hidden(point))
                 for name, point in points.configured.items()
             },
+            certificates=certificate_views(inputs.keyring),
         )
 
     def _service_view(self, entry: ServiceEntry, services: Services, used_by: tuple[str, ...]) -> ServiceView:
@@ -189,8 +202,10 @@ def _problems_by_provider(inputs: Inputs) -> dict[str, tuple[Problem, ...]]:
     return {name: snapshot.problems for name, snapshot in inputs.snapshots.items() if snapshot.problems}
 
 
-def _problems(inputs: Inputs, services: Services, middlewares: Middlewares, routers: Routers) -> tuple[Problem, ...]:
-    problems = {
+def _problems(
+    inputs: Inputs, services: Services, middlewares: Middlewares, routers: Routers, tls: Tls
+) -> tuple[Problem, ...]:
+    problems = {*inputs.keyring.problems, *tls.problems()} | {
         msgspec.structs.replace(problem, source=problem.source or provider)
         for provider, found in _problems_by_provider(inputs).items()
         for problem in found

@@ -17,8 +17,8 @@ from edgerouter.config.static import (
 from edgerouter.control.aggregate import INTERNAL, qualify
 from edgerouter.control.build_types import Fault
 
-_NO_LEVEL: Final = ((), (), False, True, True)
-_Model = tuple[tuple[str, ...], tuple[str, ...], bool, bool, bool]
+_NO_LEVEL: Final = ((), (), False, "", True, True)
+_Model = tuple[tuple[str, ...], tuple[str, ...], bool, str, bool, bool]
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -28,13 +28,14 @@ class Point(msgspec.Struct, frozen=True):
     middlewares: tuple[str, ...]
     defaults: tuple[str, ...]
     tls: bool
+    tls_options: str
     access_log: bool
     metrics: bool
 
     @property
     def model(self) -> _Model:
         """What it adds; routers are cloned for entry points that add different things."""
-        return (self.middlewares, self.defaults, self.tls, self.access_log, self.metrics)
+        return (self.middlewares, self.defaults, self.tls, self.tls_options, self.access_log, self.metrics)
 
 
 class Points:
@@ -74,7 +75,8 @@ def _point(name: str, entry_point: EntryPoint) -> Point:
     # Traefik wants provider-qualified names here; a bare one can only mean what the router itself defines.
     middlewares = tuple(qualify(middleware, INTERNAL) for middleware in http.middlewares)
     defaults = tuple(qualify(middleware, INTERNAL) for middleware in http.default_middlewares)
-    return Point(name, middlewares, defaults, http.tls is not None, seen.access_logs, seen.metrics)
+    tls_options = http.tls.options if http.tls is not None else ""
+    return Point(name, middlewares, defaults, http.tls is not None, tls_options, seen.access_logs, seen.metrics)
 
 
 def groups(points: list[Point]) -> list[list[Point]]:

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from edgerouter.config.absent import NO_TLS, NO_TLS_HINT, ROUTER_WITHOUT_EFFECT
+from edgerouter.config.absent import ROUTER_WITHOUT_EFFECT
 from edgerouter.config.dynamic import Router
 from edgerouter.config.effect import given
 from edgerouter.config.fit import dotted
 from edgerouter.contracts.plan import RouterEntry
-from edgerouter.control.aggregate import INTERNAL, provider_of
+from edgerouter.control.aggregate import INTERNAL, provider_of, qualify
 from edgerouter.control.build_added import Added, Taken, added_by, misses, split, take, views
 from edgerouter.control.build_middlewares import Middlewares
 from edgerouter.control.build_plain import hidden
@@ -144,6 +144,18 @@ class Routers:
             self._enter(name, known[2])
         self._memory.around, self._memory.known = around, new
 
+    def blame(self, name: str, faults: list[Fault]) -> None:
+        """More faults of a router that were found when all were there."""
+        known = self.faults.setdefault(name, [])
+        known.extend(faults)
+        view, entry = self.views[name], self.entries.get(name)
+        self.views[name] = msgspec.structs.replace(
+            view,
+            status=status(known),
+            errors=(*view.errors, *(fault.message for fault in faults)),
+            refused=view.refused if entry is None else entry.refused,
+        )
+
     def _enter(self, name: str, resolved: Resolved) -> None:
         for clone, entry, view, faults in resolved.parts:
             if entry is not None:
@@ -175,8 +187,6 @@ class Routers:
             clone = name if index == 0 else self._clone(group[0].name, name)
             before = take(added[group[0].name], left_out)
             found = [*faults, *own.faults, *before.faults]
-            if draft.router.tls is not None or group[0].tls:
-                found.append(Fault("tls", NO_TLS, NO_TLS_HINT, False))
             entry = self._entry(clone, draft, group, before.steps + own.steps, asleep, refusal(found))
             has = Taken(before.names + own.names, (), (), before.chain + own.chain)
             parts.append((clone, entry, self._view(clone, draft, group, found, entry, has), tuple(found)))
@@ -207,6 +217,7 @@ class Routers:
             access_log=point.access_log if seen is None or seen.access_logs is None else seen.access_logs,
             metrics=point.metrics if seen is None or seen.metrics is None else seen.metrics,
             rule_syntax=draft.syntax,
+            tls_options=tls_options(name, router.tls.options if router.tls is not None else point.tls_options),
         )
 
     def _view(
@@ -236,6 +247,11 @@ class Routers:
             key=-1 if entry is None else entry.key,
             options=draft.shown,
         )
+
+
+def tls_options(name: str, options: str) -> str:
+    """The qualified name of the TLS options that a router asks for; "" where it leaves that to others."""
+    return "" if options in ("", "default") else qualify(options, provider_of(name))
 
 
 def shadowed(entries: Mapping[str, RouterEntry], precedence: tuple[str, ...] = ()) -> dict[str, str]:

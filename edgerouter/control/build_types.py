@@ -9,9 +9,10 @@ import msgspec
 
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.config.types import Problem
+from edgerouter.contracts.certificates import Keyring
 from edgerouter.contracts.plan import Plan
 from edgerouter.contracts.snapshot import Snapshot, Workload
-from edgerouter.control.view import EntryPointView, MiddlewareView, RouterView, ServiceView
+from edgerouter.control.view import CertificateView, EntryPointView, MiddlewareView, RouterView, ServiceView
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     guard: frozenset[str] = frozenset()
     roots: Mapping[str, str] = {}
     down: frozenset[tuple[str, str]] = frozenset()
+    keyring: Keyring = Keyring()
 
 
 class Build(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     services: dict[str, ServiceView]
     middlewares: dict[str, MiddlewareView]
     entry_points: dict[str, EntryPointView]
+    certificates: dict[str, CertificateView] = {}
 
 
 class Fault(msgspec.Struct, frozen=True):

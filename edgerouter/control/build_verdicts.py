@@ -17,7 +17,7 @@ _CODES: Final = {
     "parentRefs": "BAD_RULE",
     "entryPoints": "NO_ENTRY_POINT",
     "shadowed": "SHADOWED",
-    "tls": "NO_TLS",
+    "tls.options": "BAD_TLS_OPTIONS",
     "service": "BAD_SERVICE",
     "middlewares": "BAD_MIDDLEWARE",
 }
@@ -65,4 +65,4 @@ def _judged(
 
 def _worst(faults: list[Fault] | tuple[()]) -> Fault | None:
     """The first fault that keeps requests from the workload."""
-    return next((fault for fault in faults if fault.refuses or fault.field in ("shadowed", "tls")), None)
+    return next((fault for fault in faults if fault.refuses or fault.field == "shadowed"), None)

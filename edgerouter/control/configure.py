@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from edgerouter.config.types import Problem
+from edgerouter.contracts.certificates import CertificateSource
 from edgerouter.contracts.plan import Plan
 from edgerouter.contracts.snapshot import Provider, Snapshot
 from edgerouter.control import announce
@@ -26,6 +27,7 @@ from edgerouter.control.supervisor import Supervisor, said
 from edgerouter.control.view import Picture, ServiceView
 
 FIRST_ANSWERS: Final = 5.0  # seconds that the first plan waits for providers that have not answered yet
+LOOK_EVERY: Final = 1.0  # seconds between two looks at certificates' files
 PATIENCE: Final = 10.0  # seconds until a worker that does not acknowledge is worth a line in the log
 log = logging.getLogger("edgerouter.control")
 
@@ -47,6 +49,7 @@ class Configuring:
         take: Callable[[Plan], None] = lambda plan: None,
         snapshots: Mapping[str, Snapshot] | None = None,
         ledger: Ledger | None = None,
+        certificates: CertificateSource | None = None,
     ) -> None:
         self._prepared = prepared
         self._publisher = publisher
@@ -57,6 +60,7 @@ class Configuring:
         self._keys = keys
         self._make_builder = make_builder
         self._take = take
+        self._certificates = certificates or CertificateSource()
         self._builder = make_builder(keys)
         self._ledger = ledger or Ledger()
         self._problems = announce.ProblemLog()
@@ -65,6 +69,7 @@ class Configuring:
         self._guard = guarded(prepared.providers)
         self._roots = files_roots(prepared.providers)
         self._wanted = asyncio.Event()
+        self._renewing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._supervisor = Supervisor(
             prepared.providers,
@@ -82,17 +87,28 @@ class Configuring:
             if not self._complete and not await self._supervisor.answered(FIRST_ANSWERS):
                 log.warning("some providers have not answered yet; the first configuration goes without them")
             self._wanted.set()
+            watching = asyncio.ensure_future(self._watch_certificates())
+            self._tasks.add(watching)
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
                 await self._renew()
         finally:
+            for task in self._tasks:
+                task.cancel()
             await self._supervisor.stop()
 
     @property
     def snapshots(self) -> Mapping[str, Snapshot]:
         """Each provider's newest answer."""
         return self._supervisor.snapshots
+
+    async def _watch_certificates(self) -> None:
+        """Build again when a certificate's file changed, or what is said of one is no longer true."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if not self._wanted.is_set() and not self._renewing and await asyncio.to_thread(self._certificates.changed):
+                self._wanted.set()
 
     def reload(self) -> None:
         """Ask every provider that can to look at its source anew (SIGHUP)."""
@@ -106,9 +122,9 @@ class Configuring:
         """Build from the newest snapshots and publish; whatever goes wrong, the last plan goes on serving."""
         began = time.monotonic()
         snapshots: dict[str, Snapshot] = {"internal": self._internal, **self._supervisor.snapshots}
-        inputs = Inputs(static=self._prepared.static, snapshots=snapshots, guard=self._guard, roots=self._roots)
+        self._renewing = True
         try:
-            build = await asyncio.to_thread(self._builder.build, inputs)
+            build = await asyncio.to_thread(self._build, snapshots)
             self._publish(build, began)
         except Exception as fault:  # ours, since a configuration's faults are problems and not exceptions
             log.exception("the newest configuration could not be used; the last one goes on serving")
@@ -116,6 +132,15 @@ class Configuring:
             message = f"it could not be used, and the last one goes on serving: {said(fault)}"
             self._fault = (Problem("configuration", message, "look at the log, and report it"),)
             self._show_states()
+        finally:
+            self._renewing = False
+
+    def _build(self, snapshots: Mapping[str, Snapshot]) -> Build:
+        keyring = self._certificates.load(snapshots)
+        static = self._prepared.static
+        return self._builder.build(
+            Inputs(static=static, snapshots=snapshots, guard=self._guard, roots=self._roots, keyring=keyring)
+        )
 
     def _publish(self, build: Build, began: float) -> None:
         seconds = time.monotonic() - began
@@ -141,6 +166,7 @@ class Configuring:
             services=self._health.shown(build.services),
             middlewares=build.middlewares,
             entry_points=build.entry_points,
+            certificates=build.certificates,
             ledger=self._ledger.lines(now),
         )
         self._show_states()

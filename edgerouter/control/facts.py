@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
+from edgerouter.contracts.snapshot import Sample
 from edgerouter.control.view import View
 from edgerouter.telemetry.registry import Facts
 
@@ -22,3 +26,15 @@ def facts_of(view: View, restarts: int) -> Facts:
         last_reload=view.published,
         restarts=restarts,
     )
+
+
+_NOT_AFTER: Final = "edgerouter_tls_certs_not_after"
+CERTIFICATE_FAMILIES: Final = {_NOT_AFTER: ("gauge", "Unix time at which a certificate expires, in seconds.")}
+
+
+def certificate_samples(view: View) -> Iterator[Sample]:
+    """When each certificate expires; those that cannot be served have no such time."""
+    for certificate in view.certificates.values():
+        if certificate.not_after:
+            labels = {"cn": certificate.common_name, "serial": certificate.serial, "sans": ",".join(certificate.names)}
+            yield Sample(_NOT_AFTER, "gauge", labels, certificate.not_after)

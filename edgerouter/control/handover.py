@@ -74,6 +74,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     patience: float = 1.0  # times are longer by this factor (experimental.patience)
     snapshots: bytes = b""
     ledger: tuple[WorkloadView, ...] = ()
+    certificates: dict[str, Any] = {}  # the certificate store's own: secrets of session tickets, the generated default
     tries: int = 0
     reason: str = ""
 

@@ -27,7 +27,8 @@ from edgerouter.control.view import ServerView, ServiceView
 from edgerouter.services._load_balancer_options import HealthCheck, PassiveHealthCheck
 from edgerouter.services._passive import FailureRecord
 from edgerouter.telemetry.records import RecordBusy, SharedRecords
-from edgerouter.worker.assemble_transports import tls_context, transport_name
+from edgerouter.worker.assemble_transports import transport_name
+from edgerouter.worker.upstream_tls import tls_context
 
 AT_ONCE: Final = 256  # checks that are under way at the same time
 SPREAD: Final = 0.5  # seconds over which the first checks of many servers are spread

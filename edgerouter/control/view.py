@@ -95,6 +95,31 @@ class MiddlewareView(msgspec.Struct, frozen=True, kw_only=True):
     used_by: tuple[str, ...] = ()
 
 
+class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate. ``name`` is its SHA-256 fingerprint, for one that cannot be served its source. ``status``:
+    enabled, warning (less than 30 days left, or a stale copy is served), expired, disabled. ``default``: served where
+    no certificate bears the asked name."""
+
+    name: str
+    provider: str = ""
+    source: str = ""
+    status: str = "enabled"
+    errors: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    common_name: str = ""
+    serial: str = ""
+    not_before: float = 0.0
+    not_after: float = 0.0
+    issuer: dict[str, str] = {}
+    subject: dict[str, str] = {}
+    version: int = 3
+    key_type: str = ""
+    key_size: int = 0
+    signature: str = ""
+    key_fingerprint: str = ""
+    default: bool = False
+
+
 class EntryPointView(msgspec.Struct, frozen=True, kw_only=True):
     """``options`` is the static configuration's object. ``key`` numbers it in the metrics memory."""
 
@@ -164,6 +189,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     services: dict[str, ServiceView] = {}
     middlewares: dict[str, MiddlewareView] = {}
     entry_points: dict[str, EntryPointView] = {}
+    certificates: dict[str, CertificateView] = {}
     problems: tuple[Problem, ...] = ()
     ledger: tuple[WorkloadView, ...] = ()
     providers: dict[str, ProviderView] = {}

@@ -27,6 +27,7 @@ from edgerouter.net.client_responses import (
 from edgerouter.net.clock import Clock
 from edgerouter.net.session import Handler
 from edgerouter.wire import http1
+from edgerouter.wire.client_hello import HANDSHAKE
 
 _PIPELINE_LIMIT: Final = 65536  # bytes of later requests that are held before reading stops
 _LINGER_SECONDS: Final = 2.0  # RFC 9112 section 9.6: give the client time to read the response before the reset
@@ -161,6 +162,8 @@ class ClientConnection(ClientResponses):
         try:
             request = parser.parse(data)
             if request is None:
+                if self._is_hello(data):
+                    return -1
                 if not self._head_begun and self._served:
                     self._clock.schedule(self, self._timeouts.read)
                 self._head_begun = True
@@ -176,10 +179,22 @@ class ClientConnection(ClientResponses):
             else:
                 consumed = self._open_body(request, body, data, consumed)
         except EdgeError as error:
-            self._refuse(error)
+            if not self._is_hello(data):
+                self._refuse(error)
             return -1
         self._begin(request)
         return offset + consumed
+
+    def _is_hello(self, data: bytes) -> bool:
+        """A TLS handshake where plain HTTP was expected: whoever accepted the connection takes it over."""
+        transport = self._transport
+        if self._served or data[0] != HANDSHAKE or self.scheme != "http" or transport is None:
+            return False
+        if not self._handler.take_hello(self, transport, data):
+            return False
+        self._transport = None
+        self.connection_lost(None)
+        return True
 
     def _open_body(self, request: Request, body: Body, data: bytes, consumed: int) -> int:
         parser = self._parser

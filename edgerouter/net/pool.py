@@ -15,6 +15,7 @@ from edgerouter.errors import ConnectRefused, ConnectTimeout, EdgeError, Untrust
 from edgerouter.net.clock import Clock
 from edgerouter.net.proxied_connect import connect_as, connect_unix_as
 from edgerouter.net.session import Session, Upstream
+from edgerouter.net.tls_failures import check_peer_names, handshake_cut, upstream_failure
 from edgerouter.net.upstream_connection import UpstreamConnection
 from edgerouter.wire import http1
 
@@ -31,6 +32,7 @@ class TransportSettings:
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
         proxy_protocol: int = 0,
+        peer_names: list[tuple[str, str]] | None = None,
     ) -> None:
         self.dial_timeout = dial_timeout
         self.response_header_timeout = response_header_timeout
@@ -39,6 +41,7 @@ class TransportSettings:
         self.tls = tls
         self.server_name = server_name
         self.proxy_protocol = proxy_protocol  # version of the PROXY header, 0 for none
+        self.peer_names = peer_names or []  # the server's certificate must bear one of these (kind, name)
 
 
 class _Factory:
@@ -180,7 +183,10 @@ class Pool:
         except TimeoutError:
             session.upstream_failed(ConnectTimeout(f"no connection within {seconds:g} s"), None)
         except ssl.SSLError as error:
-            session.upstream_failed(UntrustedUpstream(str(error)), None)
+            session.upstream_failed(upstream_failure(error), None)
+        except (ConnectionResetError, ConnectionAbortedError) as error:
+            over_tls = self._server.scheme == "https"
+            session.upstream_failed(handshake_cut() if over_tls else ConnectRefused(str(error)), None)
         except Exception as error:  # OSError as a rule; whatever it is, somebody waits for the outcome
             session.upstream_failed(ConnectRefused(str(error)), None)
         else:
@@ -190,30 +196,38 @@ class Pool:
         connection = UpstreamConnection(self, self._clock, self._limits)
         server, settings = self._server, self._settings
         factory: Any = _Factory(connection)  # a protocol by duck typing, which typeshed cannot know
-        if settings.proxy_protocol:
-            await self._open_as(factory, session)
-            return connection
         if server.scheme == "unix":
-            await self._loop.create_unix_connection(factory, server.host)
+            await self._open_unix(factory, session)
             return connection
         context = settings.tls if server.scheme == "https" else None
         if server.scheme == "https" and context is None:
             raise UntrustedUpstream("the transport has no TLS settings")
         name = (settings.server_name or server.host) if context is not None else None
-        await self._loop.create_connection(factory, server.host, server.port, ssl=context, server_hostname=name)
+        if settings.proxy_protocol:
+            client, port = session.client()
+            sock = await connect_as(self._loop, server.host, server.port, settings.proxy_protocol, client, port)
+            made = await self._loop.create_connection(factory, sock=sock, ssl=context, server_hostname=name)
+        else:
+            made = await self._loop.create_connection(
+                factory, server.host, server.port, ssl=context, server_hostname=name
+            )
+        if context is not None and settings.peer_names:
+            self._check_peer(made[0], connection)
         return connection
 
-    async def _open_as(self, factory: Any, session: Session) -> None:
-        """Begin with a PROXY header."""
-        server, settings, loop = self._server, self._settings, self._loop
-        client, port = session.client()
-        if server.scheme == "unix":
-            sock = await connect_unix_as(loop, server.host, settings.proxy_protocol, client, port)
-            await loop.create_unix_connection(factory, sock=sock)
+    async def _open_unix(self, factory: Any, session: Session) -> None:
+        version = self._settings.proxy_protocol
+        if not version:
+            await self._loop.create_unix_connection(factory, self._server.host)
             return
-        context = settings.tls if server.scheme == "https" else None
-        if server.scheme == "https" and context is None:
-            raise UntrustedUpstream("the transport has no TLS settings")
-        name = (settings.server_name or server.host) if context is not None else None
-        sock = await connect_as(loop, server.host, server.port, settings.proxy_protocol, client, port)
-        await loop.create_connection(factory, sock=sock, ssl=context, server_hostname=name)
+        client, port = session.client()
+        sock = await connect_unix_as(self._loop, self._server.host, version, client, port)
+        await self._loop.create_unix_connection(factory, sock=sock)
+
+    def _check_peer(self, transport: Any, connection: UpstreamConnection) -> None:
+        """Let go of a server whose certificate bears none of the names; raises UntrustedUpstream."""
+        try:
+            check_peer_names(transport.get_extra_info("ssl_object"), self._settings.peer_names)
+        except UntrustedUpstream:
+            connection.close()
+            raise

@@ -3,6 +3,8 @@ an HTTP/1 connection, an HTTP/2 stream and a side request of a middleware all fi
 
 from __future__ import annotations
 
+import asyncio
+
 from mypy_extensions import mypyc_attr
 
 from edgerouter.errors import EdgeError
@@ -62,6 +64,7 @@ class Downstream(Peer):
     tls_version: str = ""
     tls_cipher: str = ""
     client_certificate: bytes = b""  # in DER form
+    tls_options: str = ""  # name of the TLS options that the connection was made with; "" where it is plain
     trusted: bool = False  # may supply X-Forwarded-*
     peer_lines: bytes = b""  # header lines about the peer, made once (``proxy.forwarded``)
     peer_in_for: bytes = b""
@@ -117,6 +120,10 @@ class Handler:
     def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
         """The bytes were no request: record it and say what to answer."""
         raise NotImplementedError
+
+    def take_hello(self, downstream: Downstream, transport: asyncio.Transport, data: bytes) -> bool:
+        """A connection that was taken for plain begins with a TLS handshake: True when somebody has taken it over."""
+        return False
 
     def connected(self, downstream: Downstream) -> None:
         """A connection is open."""

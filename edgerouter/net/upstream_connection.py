@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import ssl
 from typing import TYPE_CHECKING
 
 from edgerouter.errors import BadResponse, EdgeError, ResponseTimeout, UpstreamReset
@@ -12,6 +13,7 @@ from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
 from edgerouter.net.clock import Clock
 from edgerouter.net.session import Session, Upstream
+from edgerouter.net.tls_failures import upstream_failure
 from edgerouter.wire import http1
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class UpstreamConnection(Upstream):
             if session is not None:
                 session.upstream_done()
         elif session is not None:
-            session.upstream_failed(UpstreamReset("the server closed the connection before its response"), self)
+            session.upstream_failed(_lost(exc), self)
         self._let_go_of_request()
 
     def _end_at_eof(self, reader: http1.BodyReader | None, body: Body, exc: Exception | None) -> None:
@@ -418,3 +420,10 @@ class UpstreamConnection(Upstream):
             self.close()
         elif self._response_body is None:
             self._fail(session, ResponseTimeout(f"no response head within {self.header_timeout:g} s of the request"))
+
+
+def _lost(exc: Exception | None) -> EdgeError:
+    """Why there will be no response. In TLS 1.3 a server refuses the router's certificate after the handshake."""
+    if isinstance(exc, ssl.SSLError):
+        return upstream_failure(exc)
+    return UpstreamReset("the server closed the connection before its response")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 import time
@@ -11,7 +12,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from edgerouter.contracts.plugins import Middleware, Route, Server, Service, Table
-from edgerouter.errors import EdgeError, NoServer
+from edgerouter.errors import EdgeError, Misdirected, NoServer
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
@@ -20,9 +21,10 @@ from edgerouter.net.client_responses import ClientTimeouts
 from edgerouter.net.clock import Clock
 from edgerouter.net.listener import TcpListener
 from edgerouter.net.pool import Pool, Pools, TransportSettings
-from edgerouter.net.proxy_front import ProxyFront
 from edgerouter.net.session import Downstream, Handler, Session
+from edgerouter.net.tls_front import TlsDoors, TlsFront
 from edgerouter.proxy import forwarded
+from edgerouter.proxy.accepting import Accepting
 from edgerouter.proxy.connection_limits import ConnectionLimits
 from edgerouter.proxy.connections import Connections
 from edgerouter.proxy.entry_rules import EntryRules
@@ -31,6 +33,8 @@ from edgerouter.proxy.flow import Flow
 from edgerouter.telemetry.recorder import Recorder
 from edgerouter.telemetry.records import SharedRecords
 from edgerouter.wire import http1
+
+log = logging.getLogger("edgerouter.tls")
 
 
 class EntryPoint:
@@ -82,28 +86,6 @@ class EntryPoint:
     def trusts(self, address: str) -> bool:
         """May this peer supply X-Forwarded-*?"""
         return self.trusts_all or forwarded.is_trusted(address, self.trusted)
-
-
-class _Accepting:
-    """Makes the protocol of each new connection of an entry point."""
-
-    def __init__(self, engine: Engine, entry: EntryPoint) -> None:
-        self._engine = engine
-        self._entry = entry
-
-    def __call__(self) -> Any:
-        entry, clock = self._entry, self._engine.clock
-        connection = ClientConnection(self._engine, clock, entry.limits, entry.timeouts, "http")
-        connection.entrypoint = entry.name
-        connection.entrypoint_key = entry.key
-        connection.max_requests = entry.max_requests
-        connection.max_seconds = entry.max_seconds
-        if entry.proxy_protocol:
-            return ProxyFront(clock, connection, entry.trusts_proxy, self._refused)
-        return connection
-
-    def _refused(self, cause: str) -> None:
-        self._engine.refused(self._entry.key, cause)
 
 
 class EngineExchange(Exchange):
@@ -164,6 +146,7 @@ class Engine(Handler):
         self.clock = clock
         self.table: Table = Table()
         self.in_flight = 0
+        self.doors = TlsDoors()
         self.transports: dict[str, TransportSettings] = transports or {"": TransportSettings()}
         self._recorder = recorder
         self._records = records or SharedRecords()
@@ -185,7 +168,7 @@ class Engine(Handler):
                 self._connection_limits[name] = ConnectionLimits(
                     self._records, name, settings.max_connections, settings.max_connections_per_ip
                 )
-        listener = TcpListener(self.loop, sock, _Accepting(self, entry))
+        listener = TcpListener(self.loop, sock, Accepting(self, entry))
         self._listeners.setdefault(name, []).append(listener)
         await listener.start()
         return listener
@@ -205,6 +188,13 @@ class Engine(Handler):
     def open_connections(self) -> int:
         """Client connections that are open now."""
         return self.connections.count()
+
+    def renew(self, tls_options: set[str]) -> None:
+        """Close connections that were made with these TLS options, after their current response."""
+        if tls_options:
+            for connection in self.connections.all():
+                if connection.tls_options in tls_options:
+                    connection.finish_soon(0.0)
 
     # -- the handler of connections -----------------------------------------------------------------------------
 
@@ -235,6 +225,34 @@ class Engine(Handler):
             self.refused(connection.entrypoint_key, cause)
             connection.abort()
         return not cause
+
+    def take_hello(self, downstream: Downstream, transport: asyncio.Transport, data: bytes) -> bool:
+        """See ``Handler``."""
+        front = Accepting(self, self._entries[downstream.entrypoint]).front()
+        front.client_address, front.client_port = downstream.client_address, downstream.client_port
+        raw: Any = transport
+        raw.set_protocol(front)
+        front.connection_made(transport)
+        front.data_received(data)
+        return True
+
+    def turned_away(self, front: TlsFront, entrypoint_key: int, cause: str, why: str) -> None:
+        """A TLS connection failed before it had a request: counted, and told to who looks closely."""
+        self._recorder.refused(entrypoint_key, cause)
+        if log.isEnabledFor(logging.DEBUG):
+            name = front.server_name or "no name"
+            log.debug("%s: %s from %s (%s): %s", front.entrypoint, cause, front.client_address, name, why)
+
+    def misdirected(self, downstream: Downstream, exchange: Exchange, route: Route | None) -> EdgeError | None:
+        """The request must not be served on a connection with these TLS options (RFC 9110 section 15.5.20): its host
+        has others, or its route asks for others."""
+        has = downstream.tls_options
+        wanted = self.doors.options_of(downstream.entrypoint, exchange.request.host)
+        if wanted == has and route is not None and route.tls_options:
+            wanted = route.tls_options
+        if wanted == has:
+            return None
+        return Misdirected(f"the TLS options of its host are {wanted!r}, the connection was made with {has!r}")
 
     def open(self, downstream: Downstream, request: Request) -> Session:
         """See ``Handler``."""

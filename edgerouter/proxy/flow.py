@@ -79,7 +79,9 @@ class Flow(Attempts):
         assert rules is not None
         error = rules.on_entry(exchange.request)
         route = None if error is not None else self._engine.table.match(exchange)
-        if route is None:
+        if self._downstream.tls_options and error is None:
+            error = self._engine.misdirected(self._downstream, exchange, route)
+        if route is None or error is not None:
             self._fail(error or NoRoute("no router matches"))
             return
         self.route = route

@@ -10,7 +10,7 @@ from edgerouter.rules.error import ArgumentError, RuleError
 from edgerouter.rules.names import nearest, spellings
 from edgerouter.rules.nodes import Call, Conjunction, Disjunction, Negation, Node
 from edgerouter.rules.parser import parse
-from edgerouter.rules.predicates import HOST, All, Clause, Either, Need, Not
+from edgerouter.rules.predicates import HOST, HOST_UNDER, All, Clause, Either, Need, Not
 
 __all__ = ["Rule", "RuleError", "compile_rule"]
 
@@ -40,13 +40,21 @@ class Rule:
         named = [need.value for part in self.parts if not part.negated for need in _needs(part.predicate)]
         return list(dict.fromkeys(named))
 
+    def host_names(self) -> list[str]:
+        """The same with wildcards (``*.example.com``): every name that a certificate for it would have to bear."""
+        needs = [need for part in self.parts if not part.negated for need in _needs(part.predicate, True)]
+        named = [need.value if need.kind == HOST else f"*.{need.value}" for need in needs]
+        return list(dict.fromkeys(named))
 
-def _needs(predicate: Predicate) -> list[Need]:
-    """The exact hosts of a clause; several when it has several values (v2)."""
+
+def _needs(predicate: Predicate, wildcards: bool = False) -> list[Need]:
+    """The exact hosts of a clause, and wildcards if wanted; several when it has several values (v2)."""
     if isinstance(predicate, Either):
-        return [need for part in predicate.parts for need in _needs(part)]
+        return [need for part in predicate.parts for need in _needs(part, wildcards)]
     need = predicate.need() if isinstance(predicate, Clause) else None
-    return [need] if need is not None and need.kind == HOST else []
+    if need is None:
+        return []
+    return [need] if need.kind == HOST or (wildcards and need.kind == HOST_UNDER) else []
 
 
 def compile_rule(text: str, syntax: str = "v3") -> Rule:

@@ -14,21 +14,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgerouter.contracts.messages import Delta, ServersHealth
 from edgerouter.contracts.plan import (
+    CertificateEntry,
     Entry,
     MiddlewareEntry,
     RouterEntry,
     ServiceEntry,
+    TlsHostsEntry,
+    TlsOptionsEntry,
     TransportEntry,
     entry_key,
 )
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.net.pool import TransportSettings
+from edgerouter.net.tls_front import TlsDoors
 from edgerouter.registry import Plugin, load
 from edgerouter.routing.builder import TableBuilder
 from edgerouter.routing.table import RoutingTable
 from edgerouter.worker.assemble_routes import Routes, Steps
 from edgerouter.worker.assemble_services import Services
 from edgerouter.worker.assemble_slices import sliced, without_collector
+from edgerouter.worker.assemble_tls import Doors
 from edgerouter.worker.assemble_transports import Transports
 
 if TYPE_CHECKING:
@@ -46,11 +51,17 @@ class Entries:
         self.middlewares: dict[str, MiddlewareEntry] = {}
         self.services: dict[str, ServiceEntry] = {}
         self.transports: dict[str, TransportEntry] = {}
+        self.certificates: dict[str, CertificateEntry] = {}
+        self.tls_options: dict[str, TlsOptionsEntry] = {}
+        self.tls_hosts: dict[str, TlsHostsEntry] = {}
         self._rooms: dict[str, dict[str, Any]] = {
             "router": self.routers,
             "middleware": self.middlewares,
             "service": self.services,
             "transport": self.transports,
+            "certificate": self.certificates,
+            "tlsoptions": self.tls_options,
+            "tlshosts": self.tls_hosts,
         }
 
     def put(self, entry: Entry) -> None:
@@ -68,7 +79,9 @@ class Assembler:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, serving: Serving) -> None:
         start = serving.start_message
-        self.assembly = Assembly(serving.engine.transports, serving.records, tuple(start.static.providers.precedence))
+        self._engine = serving.engine
+        precedence = tuple(start.static.providers.precedence)
+        self.assembly = Assembly(serving.engine.transports, serving.records, precedence, doors=serving.engine.doors)
 
     def judge(self, health: ServersHealth) -> None:
         """What health checks found."""
@@ -81,6 +94,10 @@ class Assembler:
     async def table(self) -> RoutingTable:
         """Make the table of everything noted so far."""
         return await self.assembly.table()
+
+    def renew_connections(self) -> None:
+        """Let go of connections whose clients were let in by TLS options that have changed."""
+        self._engine.renew(self.assembly.doors.retired())
 
     def retired(self) -> list[Any]:
         """What the table before the last was made of, once: to be let go in slices."""
@@ -98,11 +115,13 @@ class Assembly:
         shared: Any,
         precedence: tuple[str, ...] = (),
         middlewares: dict[str, Plugin] | None = None,
+        doors: TlsDoors | None = None,
     ) -> None:
         self.entries = Entries()
         self._shared = shared
         self._precedence = precedence
         self._transports = Transports(transports)
+        self.doors = Doors(doors or TlsDoors())
         self._steps = Steps(load("middlewares") if middlewares is None else middlewares, self._context)
         self.services = Services(load("services"), lambda name: self._context(name, "", "", -1), self._service_steps)
         self.routes = Routes(self._steps)
@@ -130,6 +149,7 @@ class Assembly:
         faults = self._transports.faults
         await sliced(self.services.make(entries.services, entries.middlewares, changed, faults))
         await sliced(self.routes.make(entries.routers, entries.middlewares))
+        await sliced(self.doors.prepare(entries.certificates, entries.tls_options, entries.tls_hosts))
         builder = TableBuilder(self._table, self._precedence)
         await sliced(self._fill(builder))
         await sliced(builder.build_steps())
@@ -139,6 +159,7 @@ class Assembly:
         for key in [key for key in self._slots if key[0] not in services]:
             del self._slots[key]
         self.routes.swap()
+        self.doors.swap()
         builder.services = services
         self._table = builder.finish()
         return self._table

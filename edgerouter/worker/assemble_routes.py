@@ -111,7 +111,7 @@ class Routes:
         made = Made(entry, parts, _rule(entry, known))
         route = made.route
         route.key, route.access_log, route.metrics = entry.key, entry.access_log, entry.metrics
-        route.asleep = entry.asleep
+        route.asleep, route.tls_options = entry.asleep, entry.tls_options
         if made.rule is not None:
             route.predicate = made.rule.predicate
         if not entry.refused:

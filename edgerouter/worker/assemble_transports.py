@@ -7,7 +7,6 @@ some server is reached over TLS.
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import Iterator
 from typing import Any, Final
@@ -19,6 +18,7 @@ from edgerouter.config.types import decode_hook
 from edgerouter.contracts.plan import ServiceEntry, TransportEntry
 from edgerouter.net.pool import TransportSettings
 from edgerouter.worker.assemble_slices import sliced
+from edgerouter.worker.upstream_tls import peer_names, tls_context
 
 DEFAULT: Final = "default@internal"
 
@@ -92,21 +92,5 @@ def _settings(options: ServersTransport, context: ssl.SSLContext | None) -> Tran
         tls=context,
         server_name=options.server_name,
         proxy_protocol=version,
+        peer_names=peer_names(options),
     )
-
-
-def tls_context(options: ServersTransport) -> ssl.SSLContext:
-    """A context for connections to servers. Raises OSError or ssl.SSLError for authorities that cannot be read."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if options.insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    elif options.root_cas:
-        for authority in options.root_cas:  # a file's name or a certificate itself (Traefik "file or content")
-            if "\n" not in authority and os.path.exists(authority):
-                context.load_verify_locations(cafile=authority)
-            else:
-                context.load_verify_locations(cadata=authority)
-    else:
-        context.load_default_certs()
-    return context

@@ -67,6 +67,7 @@ class Plans:
             if not delta.last:
                 return
             self._serving.engine.table = await self._assembler.table()
+            self._assembler.renew_connections()
         except Exception as fault:  # a fault of ours or of a plugin: what serves now goes on serving
             log.exception("configuration %d cannot be used", delta.generation)
             error = f"{type(fault).__name__}: {fault}"

@@ -31,7 +31,8 @@ SETS = {
         f"{WEB}forwardedHeaders.addXForwardedSchemeHeaders=true"
     ),
     "entryPoints.*.forwardedHeaders.connection": f"{WEB}forwardedHeaders.connection=X-One",
-    "entryPoints.*.http.tls": f"{WEB}http.tls=true",
+    "entryPoints.*.http.tls.certResolver": f"{WEB}http.tls.certResolver=le",
+    "entryPoints.*.http.tls.domains": f"{WEB}http.tls.domains[0].main=a.test",
     "entryPoints.*.http2": f"{WEB}http2.maxConcurrentStreams=10",
     "entryPoints.*.http3": f"{WEB}http3=true",
     "entryPoints.*.observability.traceVerbosity": f"{WEB}observability.traceVerbosity=detailed",
@@ -53,8 +54,8 @@ SETS = {
 AS_IT_IS = {
     "EntryPoint.reuse_port",
     "Api.disable_dashboard_ad",
-    *("EntryPointTLS.cert_resolver", "EntryPointTLS.domains", "EntryPointDomain.sans"),
-    *("RouterTLS.cert_resolver", "RouterTLS.domains", "Domain.sans"),
+    *("EntryPointDomain.sans", "Domain.sans", "TLSStore.default_generated_cert", "GeneratedCert.domain"),
+    "TLSOptions.prefer_server_cipher_suites",
     *("Http2.max_concurrent_streams", "Http2.max_decoder_header_table_size", "Http2.max_encoder_header_table_size"),
     "Http3.advertised_port",
     *("ServersTransport.disable_http2", "ForwardingTimeouts.read_idle_timeout", "ForwardingTimeouts.ping_timeout"),

@@ -9,6 +9,7 @@ import msgspec
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Problem, Secret
 from edgerouter.control.view import (
+    CertificateView,
     EntryPointView,
     MiddlewareView,
     ProviderView,
@@ -106,6 +107,30 @@ def _ledger(now: float) -> tuple[WorkloadView, ...]:
     )
 
 
+def _certificates(now: float) -> list[CertificateView]:
+    day = 86400.0
+    shop = {"names": ("acme.com", "www.acme.com"), "common_name": "acme.com", "not_before": now - 10 * day}
+    return [
+        CertificateView(name="5e" * 32, source="/certs/acme.pem", provider="file", not_after=now + 80 * day, **shop),  # type: ignore[arg-type]
+        CertificateView(
+            name="a1" * 32,
+            source="/certs/old.pem",
+            provider="file",
+            status="expired",
+            names=("old.acme.com",),
+            not_before=now - 400 * day,
+            not_after=now - 35 * day,
+        ),
+        CertificateView(
+            name="/certs/broken.pem",
+            source="/certs/broken.pem",
+            provider="file",
+            status="disabled",
+            errors=("the key does not belong to the certificate",),
+        ),
+    ]
+
+
 def sample_view(now: float = 0.0) -> View:
     """Six routers of which two are not well, a stale provider, a ledger and two problems."""
     now = now or time.time()
@@ -139,6 +164,7 @@ def sample_view(now: float = 0.0) -> View:
             "websecure": EntryPointView(name="websecure", address=":443", key=2, options={"address": ":443"}),
             "traefik": EntryPointView(name="traefik", address=":8080", key=3, options={"address": ":8080"}),
         },
+        certificates={item.name: item for item in _certificates(now)},
         problems=(
             Problem(
                 "http.routers.admin.middlewares[1]",

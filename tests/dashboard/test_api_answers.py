@@ -130,6 +130,22 @@ async def test_a_middleware_and_its_secret(server: Server) -> None:
     }
 
 
+async def test_certificates(server: Server) -> None:
+    _, body, _ = await server.ask("/api/certificates")
+    named = {item["source"]: item for item in body}
+    assert {name: item["status"] for name, item in named.items()} == {
+        "/certs/acme.pem": "enabled",
+        "/certs/old.pem": "expired",
+        "/certs/broken.pem": "disabled",
+    }
+    assert named["/certs/acme.pem"]["sans"] == ["acme.com", "www.acme.com"]
+    assert named["/certs/broken.pem"]["error"] == ["the key does not belong to the certificate"]
+    _, one, _ = await server.ask(f"/api/certificates/{'5e' * 32}")
+    assert one == named["/certs/acme.pem"] and one["notAfter"].endswith("Z")
+    _, overview, _ = await server.ask("/api/overview")
+    assert overview["certificates"] == {"total": 3, "warnings": 0, "errors": 2}
+
+
 PATHS = [
     "/api/overview",
     "/api/entrypoints",

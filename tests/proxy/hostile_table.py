@@ -136,7 +136,6 @@ REFUSED: dict[str, Refused] = {
     "HTTP/0.9": Refused("BAD_REQUEST_VERSION", b"GET /a\r\n"),
     "HTTP/2 preface": Refused("BAD_REQUEST_VERSION", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "HTTP/1.2": Refused("BAD_REQUEST_VERSION", get(version=b"1.2"), 505),
-    "TLS on a plain port": Refused("BAD_REQUEST_TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40)),
     # -- targets and hosts
     "no Host": Refused("BAD_REQUEST_NO_HOST", get(fields=b"")),
     "no Host beside an absolute target": Refused("BAD_REQUEST_NO_HOST", get(b"http://a.test/", b"")),

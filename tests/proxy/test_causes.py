@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pathlib
 import socket
 import ssl
 from typing import Any
@@ -156,20 +155,6 @@ async def test_connect_timeout() -> None:
         await check(rig, GET, 504, "CONNECT_TIMEOUT")
         for filler in fillers:
             filler.close()
-
-
-async def test_an_untrusted_server(tmp_path: pathlib.Path) -> None:
-    import trustme
-
-    ca = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    ca.issue_cert("localhost").configure_cert(context)
-    server = await asyncio.start_server(answering(OK), "127.0.0.1", 0, ssl=context)
-    rig = await Rig.start(transport=TransportSettings(tls=ssl.create_default_context()))
-    entry = rig.add_server(server.sockets[0].getsockname()[1])
-    entry.scheme, entry.host = "https", "localhost"
-    await check(rig, GET, 500, "UPSTREAM_TLS")
-    server.close()
 
 
 async def test_a_trusted_server() -> None:
