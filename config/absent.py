@@ -42,7 +42,6 @@ _NO_RESOLVERS: Final = "certificate resolvers are not there yet: give certificat
 STATIC_WITHOUT_EFFECT: Final = {
     "accessLog.dualOutput": "lines go to one place: filePath, or standard output",
     "api.debug": NOT_YET,
-    "certificatesResolvers": NOT_YET,
     "entryPoints.*.allowACMEByPass": NOT_YET,
     "entryPoints.*.forwardedHeaders.addXForwardedSchemeHeaders": NOT_YET,
     "entryPoints.*.forwardedHeaders.connection": NOT_YET,

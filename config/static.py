@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from edgerouter.config.dynamic import Model, ServersTransport
+from edgerouter.config.resolvers import CertificateResolver
 from edgerouter.config.types import Duration
 
 INTERNAL: str = "traefik"  # name of the entry point that ping, metrics and the insecure API use
@@ -323,7 +324,7 @@ class StaticConfiguration(Model, frozen=True):
     host_resolver: HostResolver | None = None
     core: Core = Core()
     experimental: Experimental = Experimental()
-    certificates_resolvers: dict[str, Any] = {}  # not there yet
+    certificates_resolvers: dict[str, CertificateResolver] = {}  # who issues certificates, by name
     tracing: dict[str, Any] = {}  # not there yet
     tcp_servers_transport: dict[str, Any] = {}  # not there yet
     spiffe: dict[str, Any] = {}  # not there yet

@@ -32,6 +32,7 @@ from edgerouter.control.build_routers import MAX_PRIORITY
 
 PING_PRIORITY: Final = MAX_PRIORITY
 METRICS_PRIORITY: Final = MAX_PRIORITY
+CHALLENGE_PRIORITY: Final = MAX_PRIORITY
 API_PRIORITY: Final = MAX_PRIORITY - 1
 DASHBOARD_PRIORITY: Final = MAX_PRIORITY - 2
 CATCH_ALL: Final = "HostRegexp(`^.+$`)"  # a redirection needs a Host to redirect to
@@ -68,7 +69,15 @@ def _services(static: StaticConfiguration, folder: str) -> dict[str, Service]:
             services["dashboard"] = control("dashboard")
     if static.metrics.prometheus is not None:
         services["prometheus"] = control("prometheus")
+    if _http_challenges(static):
+        services["acme-http"] = control("acme-http")
     return services
+
+
+def _http_challenges(static: StaticConfiguration) -> tuple[str, ...]:
+    """The entry points on which authorities come for their proofs."""
+    challenges = (resolver.acme.http_challenge for resolver in static.certificates_resolvers.values())
+    return tuple(dict.fromkeys(one.entry_point for one in challenges if one is not None))
 
 
 def _routers(static: StaticConfiguration) -> dict[str, Router]:
@@ -79,12 +88,15 @@ def _routers(static: StaticConfiguration) -> dict[str, Router]:
 
     def add(name: str, point: str, path: str, priority: int) -> None:
         rule = f"PathPrefix(`{path}`)"
-        routers[name] = Router(entry_points=(point,), rule=rule, service=name, priority=priority, observability=seen)
+        router = Router(entry_points=(point,), rule=rule, service=name, priority=priority, observability=seen)
+        routers[name if name not in routers else f"{point}-{name}"] = router
 
     if static.api is not None and static.api.insecure:
         add("api", INTERNAL_POINT, f"{base}/api", API_PRIORITY)
         if static.api.dashboard:
             add("dashboard", INTERNAL_POINT, f"{base}/", DASHBOARD_PRIORITY)
+    for point in _http_challenges(static):
+        add("acme-http", point, "/.well-known/acme-challenge/", CHALLENGE_PRIORITY)
     if static.ping is not None and not static.ping.manual_routing:
         add("ping", static.ping.entry_point, "/ping", PING_PRIORITY)
     prometheus = static.metrics.prometheus

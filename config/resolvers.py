@@ -1,0 +1,113 @@
+"""``certificatesResolvers``: who issues certificates, and how it is proved that a name is ours. Shapes only.
+
+Names and defaults are Traefik's; ``storage`` may be a file or ``redis://``; what has no counterpart there says so.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edgerouter.config.dynamic import Model
+from edgerouter.config.types import Duration, Secret
+
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+
+
+class ExternalAccount(Model, frozen=True):
+    """External account binding (RFC 8555 section 7.3.4): some authorities ask for it."""
+
+    # the key's name, from the authority
+    kid: str = ""
+    # the key in base64url, from the authority
+    hmac_encoded: Secret = Secret("")
+
+
+class HttpChallenge(Model, frozen=True):
+    """HTTP-01: the authority asks for a file on port 80 of the name."""
+
+    # the entry point that port 80 leads to
+    entry_point: str = ""
+    # how long to wait before the authority is told to look
+    delay: Duration = Duration(0)
+
+
+class TlsChallenge(Model, frozen=True):
+    """TLS-ALPN-01: the authority opens TLS on port 443 of the name."""
+
+    # how long to wait before the authority is told to look
+    delay: Duration = Duration(0)
+
+
+class Propagation(Model, frozen=True):
+    """How a record is awaited before the authority is told to look."""
+
+    # do not look whether the record is there
+    disable_checks: bool = False
+    # how long to wait before looking
+    delay_before_checks: Duration = Duration(0)
+    # how long to wait for the record
+    timeout: Duration = Duration(120)  # not in Traefik
+
+
+class DnsChallenge(Model, frozen=True):
+    """DNS-01: the authority asks for a TXT record; the only one for wildcards."""
+
+    # who writes the record: exec, httpreq or rfc2136; credentials come from lego's environment variables
+    provider: str = ""
+    # DNS servers that are asked whether the record is there, as host:port; empty: the system's
+    resolvers: tuple[str, ...] = ()
+    # how the record is awaited
+    propagation: Propagation = Propagation()
+
+
+class Preflight(Model, frozen=True):
+    """What is looked at before an order is placed. Not in Traefik."""
+
+    # look at all; off for names that only the authority can resolve
+    enabled: bool = True
+    # DNS servers to ask, as host:port; empty: the system's
+    resolvers: tuple[str, ...] = ()
+
+
+class Acme(Model, frozen=True):
+    """An authority that speaks ACME (RFC 8555)."""
+
+    # whom the authority writes to
+    email: str = ""
+    # the authority's directory
+    ca_server: str = LETS_ENCRYPT
+    # file that keeps account and certificates (mode 0600)
+    storage: str = "acme.json"
+    # EC256, EC384, RSA2048, RSA4096
+    key_type: Literal["EC256", "EC384", "RSA2048", "RSA4096"] = "EC256"
+    # how long certificates live, which decides when they are renewed if the authority does not say
+    certificates_duration: int = 2160
+    # name of the issuer whose chain is preferred
+    preferred_chain: str = ""
+    # the authority's certificate profile
+    profile: str = ""
+    # external account binding
+    eab: ExternalAccount | None = None
+    # files of CAs that the authority's own certificate is checked with
+    ca_certificates: tuple[str, ...] = ()
+    # HTTP-01
+    http_challenge: HttpChallenge | None = None
+    # TLS-ALPN-01
+    tls_challenge: TlsChallenge | None = None
+    # DNS-01
+    dns_challenge: DnsChallenge | None = None
+    # what is looked at before an order
+    preflight: Preflight = Preflight()
+    # a URL that is told of every certificate that cannot be had (POST, JSON). Not in Traefik.
+    webhook: str = ""
+    # orders that are open at once
+    concurrency: int = msgspec.field(default=4)
+
+
+class CertificateResolver(Model, frozen=True):
+    """One way to get certificates; routers name it in ``tls.certResolver``."""
+
+    # an ACME authority
+    acme: Acme = Acme()

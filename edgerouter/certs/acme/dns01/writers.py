@@ -1,0 +1,143 @@
+"""The writers of TXT records that are built in: a program, a web hook, dynamic updates of the DNS itself (RFC 2136).
+
+exec      EXEC_PATH: called as ``PATH present|cleanup RECORD VALUE``
+httpreq   HTTPREQ_ENDPOINT (+ HTTPREQ_USERNAME, HTTPREQ_PASSWORD): POST /present and /cleanup, {"fqdn", "value"}
+rfc2136   RFC2136_NAMESERVER, RFC2136_TSIG_KEY, RFC2136_TSIG_SECRET, RFC2136_TSIG_ALGORITHM, RFC2136_TTL, RFC2136_ZONE
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import dns.exception
+import dns.name
+import dns.query
+import dns.resolver
+import dns.tsigkeyring
+import dns.update
+import requests
+
+from edgerouter.certs.acme.authority import Refused
+from edgerouter.certs.acme.dns01.record import Writer, variable
+
+_SECONDS: Final = 60.0
+
+
+def _refused(words: str) -> Refused:
+    return Refused("DNS_PROVIDER", words)
+
+
+class Exec:
+    """A program of the operator's."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._path = variable(environment, "EXEC_PATH")
+        if not self._path:
+            raise _refused("dnsChallenge.provider is exec, and EXEC_PATH is not set")
+
+    def present(self, name: str, record: str, value: str) -> None:
+        """See ``Writer.present``."""
+        self._run("present", record, value)
+
+    def cleanup(self, name: str, record: str, value: str) -> None:
+        """See ``Writer.cleanup``."""
+        self._run("cleanup", record, value)
+
+    def _run(self, *words: str) -> None:
+        try:
+            done = subprocess.run([self._path, *words], capture_output=True, text=True, timeout=_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise _refused(f"{self._path}: {error}") from error
+        if done.returncode:
+            last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["it says nothing"]
+            raise _refused(f"{self._path} {words[0]} ended with code {done.returncode}: {last[0][:200]}")
+
+
+class HttpRequest:
+    """A web hook of the operator's."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._endpoint = variable(environment, "HTTPREQ_ENDPOINT").rstrip("/")
+        user = variable(environment, "HTTPREQ_USERNAME")
+        self._login = (user, variable(environment, "HTTPREQ_PASSWORD")) if user else None
+        if not self._endpoint:
+            raise _refused("dnsChallenge.provider is httpreq, and HTTPREQ_ENDPOINT is not set")
+
+    def present(self, name: str, record: str, value: str) -> None:
+        """See ``Writer.present``."""
+        self._post("present", record, value)
+
+    def cleanup(self, name: str, record: str, value: str) -> None:
+        """See ``Writer.cleanup``."""
+        self._post("cleanup", record, value)
+
+    def _post(self, what: str, record: str, value: str) -> None:
+        body = {"fqdn": record, "value": value}
+        try:
+            answer = requests.post(f"{self._endpoint}/{what}", json=body, auth=self._login, timeout=_SECONDS)
+        except requests.RequestException as error:
+            raise _refused(f"{self._endpoint}/{what} does not answer: {type(error).__name__}") from error
+        if answer.status_code >= 300:
+            raise _refused(f"{self._endpoint}/{what} answered {answer.status_code}")
+
+
+class DynamicUpdate:
+    """RFC 2136 with TSIG (RFC 8945)."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        server = variable(environment, "RFC2136_NAMESERVER")
+        if not server:
+            raise _refused("dnsChallenge.provider is rfc2136, and RFC2136_NAMESERVER is not set")
+        host, _, port = server.rpartition(":") if ":" in server else (server, "", "53")
+        self._server, self._port = host.strip("[]"), int(port)
+        self._ttl = int(variable(environment, "RFC2136_TTL", "120"))
+        self._zone = variable(environment, "RFC2136_ZONE")
+        key = variable(environment, "RFC2136_TSIG_KEY")
+        secret = variable(environment, "RFC2136_TSIG_SECRET")
+        self._ring = dns.tsigkeyring.from_text({key: secret}) if key else None
+        algorithm = variable(environment, "RFC2136_TSIG_ALGORITHM", "hmac-sha256.")
+        self._algorithm = dns.name.from_text(algorithm.rstrip(".") + ".")
+
+    def present(self, name: str, record: str, value: str) -> None:
+        """See ``Writer.present``."""
+        self._send(record, lambda update, at: update.add(at, self._ttl, "TXT", f'"{value}"'))
+
+    def cleanup(self, name: str, record: str, value: str) -> None:
+        """See ``Writer.cleanup``."""
+        self._send(record, lambda update, at: update.delete(at, "TXT", f'"{value}"'))
+
+    def _send(self, record: str, change: Callable[[dns.update.UpdateMessage, dns.name.Name], None]) -> None:
+        at = dns.name.from_text(record)
+        try:
+            zone = dns.name.from_text(self._zone) if self._zone else self._zone_of(at)
+            update = dns.update.UpdateMessage(zone, keyring=self._ring, keyalgorithm=self._algorithm)
+            change(update, at)
+            answer = dns.query.tcp(update, self._server, timeout=_SECONDS, port=self._port)
+        except (dns.exception.DNSException, OSError) as error:
+            raise _refused(f"the name server {self._server}:{self._port}: {error}") from error
+        if answer.rcode():
+            raise _refused(f"the name server {self._server} refused the update: {dns.rcode.to_text(answer.rcode())}")
+
+    def _zone_of(self, at: dns.name.Name) -> dns.name.Name:
+        """The nearest name above that has a SOA record at that server."""
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = [self._server], self._port
+        return dns.resolver.zone_for_name(at, resolver=resolver)
+
+
+_WRITERS: Final[dict[str, Callable[[Mapping[str, str]], Writer]]] = {
+    "exec": Exec,
+    "httpreq": HttpRequest,
+    "rfc2136": DynamicUpdate,
+}
+
+
+def make_writer(provider: str, environment: Mapping[str, str] = os.environ) -> Writer:
+    """Raises Refused for a provider that is not there, or that lacks a variable."""
+    make = _WRITERS.get(provider)
+    if make is None:
+        raise _refused(f"there is no DNS provider {provider!r}; there are: {', '.join(sorted(_WRITERS))}")
+    return make(environment)

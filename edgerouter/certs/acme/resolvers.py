@@ -1,0 +1,103 @@
+"""The resolvers of a static configuration, put together; and the source of certificates that tells them what routers
+want. Composition only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgerouter.certs.acme.authority import Prover, Refused
+from edgerouter.certs.acme.dns01.record import DnsProver
+from edgerouter.certs.acme.dns01.writers import make_writer
+from edgerouter.certs.acme.preflight import Preflight
+from edgerouter.certs.acme.provider import AcmeProvider
+from edgerouter.certs.acme.storage import FileStorage, Storage
+from edgerouter.certs.acme.tokens import HttpProver, Tokens
+from edgerouter.certs.acme.wanted import Names, wanted
+from edgerouter.config.resolvers import Acme
+from edgerouter.config.static import EntryPoint, StaticConfiguration
+from edgerouter.contracts.certificates import CertificateSource, Keyring
+from edgerouter.contracts.snapshot import Snapshot
+from edgerouter.errors import ConfigurationError
+
+
+def make_resolvers(
+    static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens: Tokens
+) -> dict[str, AcmeProvider]:
+    """Return a provider for each resolver, by its provider name. Raises ConfigurationError that names the option."""
+    stores: dict[str, Storage] = {}
+    made = {}
+    for name, resolver in static.certificates_resolvers.items():
+        options = resolver.acme
+        path = f"certificatesResolvers.{name}.acme"
+        _check(path, options, points)
+        if options.storage not in stores:
+            stores[options.storage] = _storage(path, options.storage)
+        provers = _provers(path, options, tokens)
+        preflight = None
+        if options.preflight.enabled:
+            by_http = tokens if options.http_challenge is not None else None
+            preflight = Preflight(options.ca_server, options.preflight.resolvers, by_http)
+        provider = AcmeProvider(name, options, stores[options.storage], provers, preflight)
+        made[provider.context.name] = provider
+    return made
+
+
+def _check(path: str, options: Acme, points: Mapping[str, EntryPoint]) -> None:
+    challenges = (options.http_challenge, options.tls_challenge, options.dns_challenge)
+    if not any(challenge is not None for challenge in challenges):
+        raise ConfigurationError(f"{path}: no challenge is given; add httpChallenge, tlsChallenge or dnsChallenge")
+    if options.http_challenge is not None:
+        point = options.http_challenge.entry_point
+        if point not in points:
+            known = ", ".join(sorted(points))
+            raise ConfigurationError(f"{path}.httpChallenge.entryPoint: {point!r} is none; write one of {known}")
+
+
+def _storage(path: str, place: str) -> Storage:
+    try:
+        return FileStorage(place)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}.storage: {error.message}") from error
+
+
+def _provers(path: str, options: Acme, tokens: Tokens) -> list[Prover]:
+    provers: list[Prover] = []
+    if options.http_challenge is not None:
+        provers.append(HttpProver(tokens, float(options.http_challenge.delay)))
+    if options.dns_challenge is not None:
+        try:
+            provers.append(DnsProver(options.dns_challenge, make_writer(options.dns_challenge.provider)))
+        except Refused as error:
+            raise ConfigurationError(f"{path}.dnsChallenge: {error}") from error
+    return provers
+
+
+class Watched(CertificateSource):
+    """A source of certificates whose every reading tells resolvers what routers want now."""
+
+    def __init__(
+        self,
+        source: CertificateSource,
+        resolvers: Mapping[str, AcmeProvider],
+        points: Mapping[str, EntryPoint],
+    ) -> None:
+        self._source = source
+        self._resolvers = resolvers
+        self._points = points
+
+    def load(self, snapshots: Mapping[str, Snapshot]) -> Keyring:
+        """See ``CertificateSource.load``."""
+        keyring = self._source.load(snapshots)
+        theirs = frozenset(self._resolvers)
+        others: frozenset[Names] = frozenset(
+            one.names for one in keyring.certificates if one.provider not in theirs and not one.challenge
+        )
+        asked = wanted({name: one for name, one in snapshots.items() if name not in theirs}, self._points)
+        for name, provider in self._resolvers.items():
+            provider.want(asked.get(name.removesuffix(".acme"), {}), others)
+        return keyring
+
+    def changed(self) -> bool:
+        """See ``CertificateSource.changed``."""
+        return self._source.changed()

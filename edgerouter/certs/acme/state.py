@@ -1,0 +1,94 @@
+"""The life of one wanted certificate: when it is tried, what went wrong, when it is tried again. Pure.
+
+    WAITING -> PREFLIGHT -> ORDERING -> ISSUED -> (renewal) ORDERING ...
+                   |            |
+                   +---> FAILED +  (next attempt, with the authority's own words)
+
+A failure is tried again after a minute, then twice as long each time, up to a day: an authority counts failures.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from edgerouter.certs.acme.wanted import Names
+
+WAITING: Final = "WAITING"
+PREFLIGHT: Final = "PREFLIGHT"
+ORDERING: Final = "ORDERING"
+ISSUED: Final = "ISSUED"
+FAILED: Final = "FAILED"
+COVERED: Final = "COVERED"  # another certificate serves these names
+PARKED: Final = "PARKED"  # no router wants it any more
+
+FIRST_RETRY: Final = 60.0
+LONGEST_RETRY: Final = 86_400.0
+PARK_AFTER: Final = 7 * 86_400.0  # seconds without a router until a certificate is renewed no more
+
+_HOUR: Final = 3600.0
+_DAY: Final = 24 * _HOUR
+# Lifetime -> how long before the end it is renewed, where the authority does not say (Traefik's table).
+_AHEAD: Final = (
+    (365 * _DAY, 120 * _DAY),
+    (90 * _DAY, 30 * _DAY),
+    (30 * _DAY, 10 * _DAY),
+    (6 * _DAY, 2 * _DAY),
+    (_DAY, 6 * _HOUR),
+)
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one set of names. Times are Unix seconds; ``code`` names what failed, ``error`` says it."""
+
+    names: Names
+    state: str = WAITING
+    router: str = ""
+    failures: int = 0
+    since: float = 0.0
+    next_attempt: float = 0.0
+    code: str = ""
+    error: str = ""
+    fix: str = ""
+    not_after: float = 0.0
+
+
+def renewal_of(not_before: float, not_after: float, random: float) -> float:
+    """When a certificate is to be renewed; ``random`` (0 to 1) spreads many over a tenth of the time that is left."""
+    lifetime = not_after - not_before
+    ahead = next((ahead for least, ahead in _AHEAD if lifetime >= least * 0.98), lifetime / 3)
+    return not_after - ahead - random * ahead / 10
+
+
+def failed(attempt: Attempt, now: float, code: str, error: str, fix: str = "", after: float = 0.0) -> Attempt:
+    """The same after a failure. ``after``: seconds that the authority itself asked to wait."""
+    failures = attempt.failures + 1
+    delay = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(failures - 1, 20))
+    return msgspec.structs.replace(
+        attempt,
+        state=FAILED,
+        failures=failures,
+        since=now,
+        next_attempt=now + max(delay, after),
+        code=code,
+        error=error[:600],
+        fix=fix,
+    )
+
+
+def issued(attempt: Attempt, now: float, not_before: float, not_after: float, random: float) -> Attempt:
+    """The same with a certificate in hand."""
+    return Attempt(
+        names=attempt.names,
+        router=attempt.router,
+        state=ISSUED,
+        since=now,
+        next_attempt=renewal_of(not_before, not_after, random),
+        not_after=not_after,
+    )
+
+
+def due(attempt: Attempt, now: float) -> bool:
+    """True when something is to be done about it now."""
+    return attempt.state in (WAITING, FAILED, ISSUED) and now >= attempt.next_attempt

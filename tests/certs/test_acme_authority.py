@@ -1,0 +1,229 @@
+"""Orders at a real authority: every kind of proof, errors in its own words, accounts that are found again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from pebble_ca import Pebble, free_port
+
+from edgerouter.certs.acme.authority import Authority, Refused
+from edgerouter.certs.acme.dns01.record import DnsProver
+from edgerouter.certs.acme.dns01.writers import make_writer
+from edgerouter.certs.acme.preflight import Preflight
+from edgerouter.certs.acme.storage import FileStorage
+from edgerouter.certs.acme.tokens import HttpProver, Tokens
+from edgerouter.config.resolvers import Acme, DnsChallenge
+
+
+@contextlib.contextmanager
+def serving(tokens: Tokens, port: int) -> Iterator[None]:
+    """The page of proofs on a port, in a thread of its own: the authority asks while the test waits for it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> web.AppRunner:
+        runner = web.AppRunner(tokens.app())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        return runner
+
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+    try:
+        yield
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+@pytest.fixture
+def pebble(tmp_path: Path) -> Iterator[Pebble]:
+    with Pebble(tmp_path, free_port(), free_port()).running() as authority:
+        yield authority
+
+
+def options(pebble: Pebble, **more: Any) -> Acme:
+    return Acme(ca_server=pebble.directory, ca_certificates=(str(pebble.ca),), email="a@example.com", **more)
+
+
+def names_of(certificate: str) -> set[str]:
+    found = x509.load_pem_x509_certificate(certificate.encode())
+    return set(
+        found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+    )
+
+
+def test_a_certificate_by_http(pebble: Pebble, tmp_path: Path) -> None:
+    tokens, storage = Tokens(), FileStorage(str(tmp_path / "acme.json"))
+    authority = Authority(options(pebble), storage, "le", [HttpProver(tokens, 0)])
+    with serving(tokens, pebble.http_port):
+        one = authority.obtain(("a.example.com", "b.example.com"))
+    assert names_of(one.certificate) == {"a.example.com", "b.example.com"}
+    assert one.key.startswith("-----BEGIN PRIVATE KEY-----") and one.certificate.count("BEGIN CERTIFICATE") >= 2
+    assert tokens.find("a.example.com", "anything") is None
+    account = storage.get("le/account")
+    assert account is not None and pebble.directory in account
+
+
+def test_an_account_is_used_again_and_found_by_its_key(pebble: Pebble, tmp_path: Path) -> None:
+    tokens, storage = Tokens(), FileStorage(str(tmp_path / "acme.json"))
+    with serving(tokens, pebble.http_port):
+        Authority(options(pebble), storage, "le", [HttpProver(tokens, 0)]).obtain(("a.example.com",))
+        first = storage.get("le/account")
+        Authority(options(pebble), storage, "le", [HttpProver(tokens, 0)]).obtain(("b.example.com",))
+        assert storage.get("le/account") == first
+        assert first is not None
+        storage.put("le/account", first.replace(pebble.directory, "https://elsewhere.test/dir"))
+        Authority(options(pebble), storage, "le", [HttpProver(tokens, 0)]).obtain(("c.example.com",))
+        assert storage.get("le/account") == first
+
+
+def test_nonces_that_are_refused_are_tried_again(tmp_path: Path) -> None:
+    tokens = Tokens()
+    with Pebble(tmp_path, free_port(), free_port()).running(PEBBLE_WFE_NONCEREJECT="40") as pebble:
+        authority = Authority(options(pebble), FileStorage(str(tmp_path / "acme.json")), "le", [HttpProver(tokens, 0)])
+        with serving(tokens, pebble.http_port):
+            for _ in range(20):  # the library tries each request twice: one in six is refused both times
+                with contextlib.suppress(Refused):
+                    assert names_of(authority.obtain(("a.example.com",)).certificate) == {"a.example.com"}
+                    return
+    raise AssertionError("no order went through")
+
+
+def test_the_authoritys_own_words(pebble: Pebble, tmp_path: Path) -> None:
+    storage = FileStorage(str(tmp_path / "acme.json"))
+    with pytest.raises(Refused) as failure:  # nobody listens where the authority looks
+        Authority(options(pebble), storage, "le", [HttpProver(Tokens(), 0)]).obtain(("a.example.com",))
+    assert failure.value.code == "CHALLENGE_FAILED" and "a.example.com (http-01)" in str(failure.value)
+    with pytest.raises(Refused) as failure:
+        Authority(options(pebble), storage, "le", []).obtain(("a.example.com",))
+    assert failure.value.code == "NO_CHALLENGE" and "dns-01, http-01, tls-alpn-01" in str(failure.value)
+    with pytest.raises(Refused) as failure:
+        Authority(options(pebble, profile=""), storage, "le", []).obtain(("not_a_name..example",))
+    assert failure.value.code in ("REJECTED", "REFUSED", "UNREACHABLE")
+
+
+def test_an_authority_that_does_not_answer(tmp_path: Path) -> None:
+    silent = Acme(ca_server=f"https://127.0.0.1:{free_port()}/dir")
+    with pytest.raises(Refused) as failure:
+        Authority(silent, FileStorage(str(tmp_path / "acme.json")), "le", []).obtain(("a.example.com",))
+    assert failure.value.code == "UNREACHABLE" and silent.ca_server in str(failure.value)
+
+
+def test_a_wildcard_by_a_program_that_writes_records(pebble: Pebble, tmp_path: Path) -> None:
+    script = tmp_path / "write"
+    script.write_text(
+        "#!/bin/sh\n"
+        f"[ $1 = present ] && what=set-txt || what=clear-txt\n"
+        f'curl -sf -d "{{\\"host\\": \\"$2\\", \\"value\\": \\"$3\\"}}" http://127.0.0.1:{pebble.manage_port}/$what\n'
+    )
+    script.chmod(0o700)
+    challenge = DnsChallenge(provider="exec", resolvers=(pebble.dns,))
+    prover = DnsProver(challenge, make_writer("exec", {"EXEC_PATH": str(script)}))
+    authority = Authority(options(pebble), FileStorage(str(tmp_path / "acme.json")), "le", [prover])
+    one = authority.obtain(("*.example.com", "example.com"))
+    assert names_of(one.certificate) == {"*.example.com", "example.com"}
+
+
+def test_a_program_that_fails_is_named_with_its_last_words(pebble: Pebble, tmp_path: Path) -> None:
+    script = tmp_path / "write"
+    script.write_text("#!/bin/sh\necho no such zone >&2\nexit 3\n")
+    script.chmod(0o700)
+    prover = DnsProver(DnsChallenge(provider="exec"), make_writer("exec", {"EXEC_PATH": str(script)}))
+    with pytest.raises(Refused, match="ended with code 3: no such zone"):
+        Authority(options(pebble), FileStorage(str(tmp_path / "acme.json")), "le", [prover]).obtain(("*.example.com",))
+
+
+@pytest.mark.parametrize("provider", ["", "nobody", "exec", "httpreq", "rfc2136"])
+def test_a_writer_that_lacks_something_says_what(provider: str) -> None:
+    with pytest.raises(Refused, match=r"not set|there is no DNS provider"):
+        make_writer(provider, {})
+
+
+def test_preflight_names_what_would_fail(pebble: Pebble) -> None:
+    tokens = Tokens()
+    look = Preflight("https://acme-v02.api.letsencrypt.org/directory", (pebble.dns,), tokens, pebble.http_port)
+    pebble.tell("add-caa", host="barred.example.com", policies=[{"tag": "issue", "value": "other.test"}])
+    pebble.tell("add-caa", host="fine.example.com", policies=[{"tag": "issue", "value": "letsencrypt.org; x=1"}])
+    pebble.tell("set-servfail", host="broken.example.com")
+    with serving(tokens, pebble.http_port):
+        look.check("fine.example.com", by_dns=False)
+        for name, code in (
+            ("barred.example.com", "CAA"),
+            ("*.barred.example.com", "CAA"),
+            ("broken.example.com", "DNS"),
+        ):
+            with pytest.raises(Refused) as failure:
+                look.check(name, by_dns=False)
+            assert failure.value.code == code and name in str(failure.value)
+    with pytest.raises(Refused) as failure:  # nobody is there any more
+        look.check("fine.example.com", by_dns=False)
+    assert failure.value.code == "NOT_US"
+
+
+# -- the file -------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_is_private_whole_and_survives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "acme.json"
+    storage = FileStorage(str(path))
+    storage.put("le/account", '{"key": "k"}')
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Exception, match="No space left on device; the file before is kept"):
+        storage.put("le/certificates/a.test", "{}")
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir() if p.name.startswith(".acme")] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        ("{}", 0o644, "others may read it; chmod 600"),
+        ('{"le/account": {"ke', 0o600, "is not whole JSON"),
+        ("[]", 0o600, "holds something else"),
+    ],
+)
+def test_a_file_that_cannot_be_the_storage_is_refused(tmp_path: Path, text: str, mode: int, words: str) -> None:
+    path = tmp_path / "acme.json"
+    path.write_text(text)
+    path.chmod(mode)
+    with pytest.raises(Exception, match=words) as failure:
+        FileStorage(str(path))
+    assert "account" not in str(failure.value)
+
+
+def test_two_writers_lose_nothing_and_a_lock_has_one_owner(tmp_path: Path) -> None:
+    path = str(tmp_path / "acme.json")
+    stores = [FileStorage(path), FileStorage(path)]
+    threads = [
+        threading.Thread(target=lambda at=at: [stores[at].put(f"le/certificates/{at}-{n}", "{}") for n in range(25)])
+        for at in (0, 1)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(stores[0].keys("le/certificates/")) == 50
+    assert stores[0].lock("a", "one", 60) and not stores[1].lock("a", "two", 60) and stores[0].lock("a", "one", 60)
+    stores[0].unlock("a", "two")
+    assert not stores[1].lock("a", "two", 60)
+    stores[0].unlock("a", "one")
+    assert stores[1].lock("a", "two", 0.0)
+    assert stores[0].lock("a", "one", 60), "its time was over"
