@@ -15,7 +15,7 @@ missing() {
 # program:package
 wanted="dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap nginx:nginx haproxy:haproxy
 caddy:caddy redis-server:redis-server promtool:prometheus chromium:chromium wrk:wrk h2load:nghttp2-client valgrind:valgrind
-ab:apache2-utils curl:curl iptables:iptables ip:iproute2 gcc:gcc etcd:etcd-server openssl:openssl"
+ab:apache2-utils curl:curl iptables:iptables ip:iproute2 gcc:gcc pebble:pebble etcd:etcd-server openssl:openssl"
 
 has() {
     PATH="$PATH:/usr/sbin:/sbin:/usr/local/go/bin" command -v "$1" >/dev/null 2>&1

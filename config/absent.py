@@ -36,17 +36,15 @@ REMOVED_MIDDLEWARE_OPTIONS: Final = {
 
 NOT_YET: Final = "this is accepted, and is not there yet"
 _ROTATION: Final = "the file only grows: rotate it from outside; it is opened anew when it was moved"
-_NO_RESOLVERS: Final = "certificate resolvers are not there yet: give certificates in tls.certificates"
 # Options of the static configuration whose value changes nothing -> why, or what to do instead. ``*``: any name.
 # Those that ask for what is so anyway (reusePort, disableDashboardAd) are not among them.
 STATIC_WITHOUT_EFFECT: Final = {
     "accessLog.dualOutput": "lines go to one place: filePath, or standard output",
     "api.debug": NOT_YET,
+    "certificatesResolvers.*.acme.certificatesDuration": "renewal goes by a certificate's own lifetime",
     "entryPoints.*.allowACMEByPass": NOT_YET,
     "entryPoints.*.forwardedHeaders.addXForwardedSchemeHeaders": NOT_YET,
     "entryPoints.*.forwardedHeaders.connection": NOT_YET,
-    "entryPoints.*.http.tls.certResolver": _NO_RESOLVERS,
-    "entryPoints.*.http.tls.domains": _NO_RESOLVERS,
     "entryPoints.*.http2": "HTTP/2 is not there yet: HTTP/1.1 is served",
     "entryPoints.*.http3": NOT_YET,
     "entryPoints.*.observability.traceVerbosity": NOT_YET,
@@ -67,8 +65,6 @@ STATIC_WITHOUT_EFFECT: Final = {
 NO_UDP: Final = "UDP is not there yet: nothing listens on this address"
 # The same for routers.
 ROUTER_WITHOUT_EFFECT: Final = {
-    "tls.certResolver": _NO_RESOLVERS,
-    "tls.domains": _NO_RESOLVERS,
     "observability.traceVerbosity": "tracing is not there yet",
     "observability.tracing": "tracing is not there yet",
 }

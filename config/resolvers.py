@@ -69,6 +69,8 @@ class Preflight(Model, frozen=True):
     enabled: bool = True
     # DNS servers to ask, as host:port; empty: the system's
     resolvers: tuple[str, ...] = ()
+    # the name by which CAA records mean this authority; empty: that of the well-known ones
+    issuer: str = ""
 
 
 class Acme(Model, frozen=True):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aiohttp import web
@@ -59,6 +59,9 @@ from edgerouter.net import openssl
 from edgerouter.telemetry.records import MOST_WORKERS, SharedRecords, create_records
 from edgerouter.worker.loops import loop_factory
 
+if TYPE_CHECKING:
+    from edgerouter.certs.acme.resolvers import Resolvers
+
 UNSENT_WITHIN: Final = 2.0  # seconds until every worker must have taken what it was sent, before an upgrade
 log = logging.getLogger("edgerouter.control")
 
@@ -100,6 +103,22 @@ def _serve(
         return runner.run(live())
 
 
+def _resolvers(prepared: Prepared) -> Resolvers | None:
+    """Certificate resolvers, where there are any: what they import costs a second and 30 MB."""
+    if not prepared.static.certificates_resolvers:
+        return None
+    from edgerouter.certs.acme.resolvers import Resolvers
+
+    return Resolvers(prepared.static, prepared.points)
+
+
+def _with(prepared: Prepared, resolvers: Resolvers | None) -> Prepared:
+    """The same, with the resolvers among the providers."""
+    if resolvers is None:
+        return prepared
+    return msgspec.structs.replace(prepared, providers={**prepared.providers, **resolvers.providers})
+
+
 class Control:
     """The parts of the control process, and its life. ``folder`` is private: its Unix sockets are made there.
 
@@ -118,7 +137,8 @@ class Control:
         left = None if succession is None else succession.left
         self._succession = succession
         self._gone = list(gone)
-        self._prepared = prepared
+        self._resolvers = _resolvers(prepared)
+        self._prepared = prepared = _with(prepared, self._resolvers)
         self._opened = opened
         self._folder = folder
         self._began = time.monotonic()
@@ -173,7 +193,7 @@ class Control:
             take=self._explainer.take,
             snapshots=None if left is None else unpack_snapshots(left.snapshots, self._prepared.providers, kinds()),
             ledger=None if left is None else Ledger(before=left.ledger),
-            certificates=self._certificates,
+            certificates=self._certificates if self._resolvers is None else self._resolvers.watched(self._certificates),
         )
 
     def _upgrades(self, left: Handover | None) -> Upgrading:
@@ -351,6 +371,8 @@ class Control:
         places: dict[Path, Callable[[], web.Application]] = {self._folder / SOCKET: self._own_page}
         for name in SERVICES:
             places[Path(socket_path(str(self._folder), name))] = partial(self._internal_page, name)
+        if self._resolvers is not None:
+            places[Path(socket_path(str(self._folder), "acme-http"))] = self._resolvers.tokens.app
         return places
 
     def _own_page(self) -> web.Application:

@@ -154,7 +154,7 @@ def test_a_writer_that_lacks_something_says_what(provider: str) -> None:
 
 def test_preflight_names_what_would_fail(pebble: Pebble) -> None:
     tokens = Tokens()
-    look = Preflight("https://acme-v02.api.letsencrypt.org/directory", (pebble.dns,), tokens, pebble.http_port)
+    look = Preflight("letsencrypt.org", (pebble.dns,), tokens, pebble.http_port)
     pebble.tell("add-caa", host="barred.example.com", policies=[{"tag": "issue", "value": "other.test"}])
     pebble.tell("add-caa", host="fine.example.com", policies=[{"tag": "issue", "value": "letsencrypt.org; x=1"}])
     pebble.tell("set-servfail", host="broken.example.com")

@@ -341,7 +341,6 @@ def test_a_misspelt_variable_is_named() -> None:
 @pytest.mark.parametrize(
     ("flag", "path"),
     [
-        ("--certificatesresolvers.le.acme.email=a@b", "certificatesResolvers"),
         ("--tracing.otlp=true", "tracing"),
         ("--metrics.datadog", "metrics.datadog"),
         ("--experimental.plugins.x.modulename=y", "experimental.plugins"),

@@ -25,14 +25,12 @@ WEB = "--entryPoints.web."
 SETS = {
     "accessLog.dualOutput": "--accessLog.dualOutput=true",
     "api.debug": "--api.debug=true",
-    "certificatesResolvers": "--certificatesResolvers.le.acme.email=a@b",
+    "certificatesResolvers.*.acme.certificatesDuration": ("--certificatesResolvers.web.acme.certificatesDuration=100"),
     "entryPoints.*.allowACMEByPass": f"{WEB}allowACMEByPass=true",
     "entryPoints.*.forwardedHeaders.addXForwardedSchemeHeaders": (
         f"{WEB}forwardedHeaders.addXForwardedSchemeHeaders=true"
     ),
     "entryPoints.*.forwardedHeaders.connection": f"{WEB}forwardedHeaders.connection=X-One",
-    "entryPoints.*.http.tls.certResolver": f"{WEB}http.tls.certResolver=le",
-    "entryPoints.*.http.tls.domains": f"{WEB}http.tls.domains[0].main=a.test",
     "entryPoints.*.http2": f"{WEB}http2.maxConcurrentStreams=10",
     "entryPoints.*.http3": f"{WEB}http3=true",
     "entryPoints.*.observability.traceVerbosity": f"{WEB}observability.traceVerbosity=detailed",

@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import josepy
 import requests
 from acme import client, crypto_util, errors, messages
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from josepy.jwa import ES256, ES384, RS256
+from josepy.jwk import JWKEC, JWKRSA
 
 from edgerouter import __version__
 from edgerouter.certs.acme.challenges import TLSALPN01
@@ -164,7 +166,7 @@ class Authority:
         wanted = self._options.preferred_chain
         if wanted:
             for chain in (order.fullchain_pem, *order.alternative_fullchains_pem):
-                last = crypto_util.x509.load_pem_x509_certificates(chain.encode())[-1]
+                last = x509.load_pem_x509_certificates(chain.encode())[-1]
                 if wanted in last.issuer.rfc4514_string():
                     return str(chain)
         return str(order.fullchain_pem)
@@ -207,7 +209,7 @@ class Authority:
             connected.net.account = messages.RegistrationResource(body=messages.Registration(), uri=kept["uri"])
             return str(kept["uri"])
         binding = None
-        if self._options.eab is not None:
+        if self._options.eab is not None and connected.net.key is not None:
             binding = messages.ExternalAccountBinding.from_data(
                 connected.net.key.public_key(),
                 self._options.eab.kid,
@@ -241,9 +243,9 @@ def account_key(pem: str) -> tuple[Any, Any]:
     """The key as the library takes it, and the algorithm that it signs with."""
     key = serialization.load_pem_private_key(pem.encode(), None)
     if isinstance(key, rsa.RSAPrivateKey):
-        return josepy.JWKRSA(key=key), josepy.RS256
+        return JWKRSA(key=key), RS256
     curve = getattr(getattr(key, "curve", None), "name", "")
-    return josepy.JWKEC(key=key), josepy.ES384 if curve == "secp384r1" else josepy.ES256
+    return JWKEC(key=key), ES384 if curve == "secp384r1" else ES256
 
 
 _RETRY_AFTER: Final = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)", re.IGNORECASE)

@@ -40,11 +40,12 @@ def make_resolver(servers: Sequence[str]) -> dns.resolver.Resolver:
 
 
 class Preflight:
-    """Looks at one name at a time. ``reach``: whether the authority will come over HTTP, so that we can go first."""
+    """Looks at one name at a time. ``issuer``: the authority's name in CAA records, "" not to look at those. With
+    ``tokens`` the authority will come over HTTP, to ``port``, and we go first."""
 
-    def __init__(self, directory: str, servers: Sequence[str], tokens: Tokens | None, port: int = 80) -> None:
+    def __init__(self, issuer: str, servers: Sequence[str], tokens: Tokens | None, port: int = 80) -> None:
         self._resolver = make_resolver(servers)
-        self._issuer = _issuer(directory)
+        self._issuer = issuer
         self._tokens = tokens
         self._port = port
 
@@ -123,6 +124,7 @@ class Preflight:
             raise Refused("NOT_US", f"{name} is {address}, and that is somebody else: our own token is not there")
 
 
-def _issuer(directory: str) -> str:
+def issuer_of(directory: str) -> str:
+    """The name by which CAA records mean a well-known authority; "" for others."""
     host = urlsplit(directory).hostname or ""
     return next((name for end, name in _ISSUERS.items() if host == end or host.endswith(f".{end}") or end in host), "")

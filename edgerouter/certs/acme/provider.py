@@ -25,7 +25,7 @@ from edgerouter.certs.acme.preflight import Preflight
 from edgerouter.certs.acme.state import Attempt
 from edgerouter.certs.acme.storage import Storage, StorageError
 from edgerouter.certs.acme.wanted import Names, Wanted, covers, is_name
-from edgerouter.config.dynamic import Certificate, DynamicConfiguration, TLSConfiguration
+from edgerouter.config.dynamic import Certificate, DynamicConfiguration, TlsConfiguration
 from edgerouter.config.resolvers import Acme
 from edgerouter.config.types import Problem, Secret
 from edgerouter.contracts.certificates import CHALLENGE_STORE
@@ -155,7 +155,7 @@ class AcmeProvider(Provider):
             for _, (certificate, key) in sorted(self._challenges.items())
         ]
         return Snapshot(
-            configuration=DynamicConfiguration(tls=TLSConfiguration(certificates=tuple(pairs))),
+            configuration=DynamicConfiguration(tls=TlsConfiguration(certificates=tuple(pairs))),
             workloads=tuple(self._line(attempt) for _, attempt in sorted(self._attempts.items())) + self._open(),
             problems=tuple(self._problem(one) for one in self._attempts.values() if one.state == state.FAILED),
         )

@@ -5,26 +5,43 @@ want. Composition only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
+
+import msgspec
 
 from edgerouter.certs.acme.authority import Prover, Refused
 from edgerouter.certs.acme.dns01.record import DnsProver
 from edgerouter.certs.acme.dns01.writers import make_writer
-from edgerouter.certs.acme.preflight import Preflight
+from edgerouter.certs.acme.preflight import Preflight, issuer_of
 from edgerouter.certs.acme.provider import AcmeProvider
 from edgerouter.certs.acme.storage import FileStorage, Storage
 from edgerouter.certs.acme.tokens import HttpProver, Tokens
-from edgerouter.certs.acme.wanted import Names, wanted
+from edgerouter.certs.acme.wanted import Names, Wanted, wanted
 from edgerouter.config.resolvers import Acme
 from edgerouter.config.static import EntryPoint, StaticConfiguration
+from edgerouter.config.types import Problem
 from edgerouter.contracts.certificates import CertificateSource, Keyring
 from edgerouter.contracts.snapshot import Snapshot
 from edgerouter.errors import ConfigurationError
 
+SUFFIX: Final = ".acme"  # of a resolver's provider name, as Traefik's
 
-def make_resolvers(
-    static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens: Tokens
-) -> dict[str, AcmeProvider]:
-    """Return a provider for each resolver, by its provider name. Raises ConfigurationError that names the option."""
+
+class Resolvers:
+    """All resolvers: ``providers`` by their provider names, ``tokens`` shown over HTTP. Raises ConfigurationError that
+    names the option that cannot be used."""
+
+    def __init__(self, static: StaticConfiguration, points: Mapping[str, EntryPoint]) -> None:
+        self.tokens = Tokens()
+        self.providers = _make(static, points, self.tokens)
+        self._points = points
+
+    def watched(self, source: CertificateSource) -> CertificateSource:
+        """The same source, telling resolvers what routers want at each reading."""
+        return Watched(source, self.providers, self._points)
+
+
+def _make(static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens: Tokens) -> dict[str, AcmeProvider]:
     stores: dict[str, Storage] = {}
     made = {}
     for name, resolver in static.certificates_resolvers.items():
@@ -37,7 +54,8 @@ def make_resolvers(
         preflight = None
         if options.preflight.enabled:
             by_http = tokens if options.http_challenge is not None else None
-            preflight = Preflight(options.ca_server, options.preflight.resolvers, by_http)
+            issuer = options.preflight.issuer or issuer_of(options.ca_server)
+            preflight = Preflight(issuer, options.preflight.resolvers, by_http)
         provider = AcmeProvider(name, options, stores[options.storage], provers, preflight)
         made[provider.context.name] = provider
     return made
@@ -95,8 +113,15 @@ class Watched(CertificateSource):
         )
         asked = wanted({name: one for name, one in snapshots.items() if name not in theirs}, self._points)
         for name, provider in self._resolvers.items():
-            provider.want(asked.get(name.removesuffix(".acme"), {}), others)
-        return keyring
+            provider.want(asked.pop(name.removesuffix(SUFFIX), {}), others)
+        unknown = tuple(self._unknown(name, one) for name, names in asked.items() for one in names.values())
+        return msgspec.structs.replace(keyring, problems=(*keyring.problems, *unknown))
+
+    def _unknown(self, resolver: str, one: Wanted) -> Problem:
+        known = ", ".join(sorted(name.removesuffix(SUFFIX) for name in self._resolvers)) or "none"
+        hint = f"write one of certificatesResolvers: {known}"
+        message = f"there is no certificate resolver {resolver!r}"
+        return Problem(f"http.routers.{one.router}.tls.certResolver", message, hint)
 
     def changed(self) -> bool:
         """See ``CertificateSource.changed``."""

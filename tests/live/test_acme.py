@@ -1,0 +1,181 @@
+"""Certificates from a real authority (Pebble): from a router's rule to a served certificate, by every kind of proof."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from live.toolbox import EchoServer, Router, fetch, until
+from pebble_ca import Pebble, free_port
+
+
+@pytest.fixture
+def pebble(tmp_path: Path) -> Iterator[Pebble]:
+    folder = tmp_path / "authority"
+    folder.mkdir()
+    with Pebble(folder, free_port(), free_port()).running() as authority:
+        yield authority
+
+
+def edge(folder: Path, pebble: Pebble, dynamic: dict[str, Any], workers: int = 2, **acme: Any) -> Router:
+    """A router whose ports are those on which the authority looks."""
+    options: dict[str, Any] = {
+        "caServer": pebble.directory,
+        "caCertificates": [str(pebble.ca)],
+        "email": "a@example.com",
+        "storage": str(folder / "acme.json"),
+        "preflight": {"enabled": False},
+        **acme,
+    }
+    points = {
+        "web": {"address": f"127.0.0.1:{pebble.http_port}"},
+        "websecure": {"address": f"127.0.0.1:{pebble.tls_port}"},
+    }
+    static = {"certificatesResolvers": {"le": {"acme": options}}, "entryPoints": points, "api": {"insecure": True}}
+    return Router(folder, dynamic, static, workers=workers)
+
+
+def routed(url: str, *hosts: str) -> dict[str, Any]:
+    """A router with TLS for each host."""
+    routers = {
+        host.split(".")[0]: {
+            "rule": f"Host(`{host}`)",
+            "service": "s",
+            "entryPoints": ["websecure"],
+            "tls": {"certResolver": "le"},
+        }
+        for host in hosts
+    }
+    return {"http": {"routers": routers, "services": {"s": {"loadBalancer": {"servers": [{"url": url}]}}}}}
+
+
+def served(port: int, host: str) -> tuple[str, set[str]]:
+    """Issuer and names of the certificate that a client gets."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), 30) as raw,
+        context.wrap_socket(raw, server_hostname=host) as tls,
+    ):
+        found = x509.load_der_x509_certificate(tls.getpeercert(True) or b"")
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return found.issuer.rfc4514_string(), set(names.get_values_for_type(x509.DNSName))
+
+
+async def certified(router: Router, host: str, patience: float = 90) -> set[str]:
+    """Wait until the authority's certificate is served for a host."""
+    found: list[tuple[str, set[str]]] = []
+
+    def done() -> bool:
+        found.append(served(router.port("websecure"), host))
+        return "Pebble" in found[-1][0]
+
+    end = asyncio.get_running_loop().time() + patience
+    while not await asyncio.to_thread(done):
+        assert asyncio.get_running_loop().time() < end, f"{found[-1]} is served: {router.log_text()[-2000:]}"
+        await asyncio.sleep(0.05)
+    return found[-1][1]
+
+
+@pytest.mark.parametrize("challenge", ["tlsChallenge", "httpChallenge"])
+async def test_a_rule_becomes_a_served_certificate(pebble: Pebble, tmp_path: Path, challenge: str) -> None:
+    how = {"entryPoint": "web"} if challenge == "httpChallenge" else {}
+    async with EchoServer() as echo:
+        dynamic = routed(echo.url, "a.example.com")
+        async with edge(tmp_path, pebble, dynamic, **{challenge: how}) as router:
+            assert await certified(router, "a.example.com") == {"a.example.com"}
+            assert stat.S_IMODE((tmp_path / "acme.json").stat().st_mode) == 0o600
+            ledger = (await fetch(router.port("traefik"), "/api/workloads")).body.decode()
+            assert "PRIVATE KEY" not in ledger + router.log_text() and "ISSUED" in ledger
+        kept = json.loads((tmp_path / "acme.json").read_text())
+        async with edge(tmp_path, pebble, dynamic, **{challenge: how}) as again:
+            await certified(again, "a.example.com")
+            assert json.loads((tmp_path / "acme.json").read_text()) == kept, "it was ordered again"
+
+
+async def test_http_proofs_go_before_a_redirection_to_https(pebble: Pebble, tmp_path: Path) -> None:
+    async with EchoServer() as echo:
+        dynamic = routed(echo.url, "a.example.com")
+        router = edge(tmp_path, pebble, dynamic, httpChallenge={"entryPoint": "web"})
+        static = router.static_file.read_text().replace(
+            f"address: 127.0.0.1:{pebble.http_port}",
+            f"address: 127.0.0.1:{pebble.http_port}\n    http: {{redirections: {{entryPoint: {{to: websecure}}}}}}",
+        )
+        router.static_file.write_text(static)
+        async with router:
+            await certified(router, "a.example.com")
+            assert (await fetch(router.port(), "/x", host="a.example.com")).status in (301, 308)
+            path = "/.well-known/acme-challenge/nothing"
+            assert (await fetch(router.port(), path, host="a.example.com")).status == 404
+
+
+async def test_bad_names_beside_good_ones_are_told_and_never_ordered(pebble: Pebble, tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def hook(request: web.Request) -> web.Response:
+        told.append(await request.json())
+        return web.Response()
+
+    pebble.tell("add-caa", host="barred.example.com", policies=[{"tag": "issue", "value": "other.test"}])
+    pebble.tell("add-aaaa", host="wrong.example.com", addresses=["::1"])
+    pebble.tell("set-servfail", host="gone.example.com")
+    app = web.Application()
+    app.router.add_post("/", hook)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    good = [f"good{number}.example.com" for number in range(5)]
+    bad = {"barred.example.com": "CAA", "gone.example.com": "DNS"}
+    async with EchoServer() as echo:
+        hostile = routed(echo.url, *good, *bad)
+        acme = {
+            "tlsChallenge": {},
+            "preflight": {"enabled": True, "resolvers": [pebble.dns], "issuer": "letsencrypt.org"},
+            "webhook": f"http://127.0.0.1:{runner.addresses[0][1]}/",
+        }
+        async with edge(tmp_path, pebble, hostile, **acme) as router:
+            for host in good:
+                assert await certified(router, host) == {host}
+            await until(lambda: len(told) >= len(bad), "a message for each bad name", 60)
+            assert {one["names"][0]: one["code"] for one in told} == bad
+            assert all(one["error"] and one["nextAttempt"] for one in told)
+            for host in bad:
+                issuer, _ = await asyncio.to_thread(served, router.port("websecure"), host)
+                assert "Pebble" not in issuer
+    log = (pebble.folder / "pebble.log").read_text()
+    assert not any(host in line for host in bad for line in log.splitlines() if "order" in line.lower())
+    await runner.cleanup()
+
+
+async def test_the_router_serves_at_once_when_the_authority_is_away(pebble: Pebble, tmp_path: Path) -> None:
+    pebble.stop()
+    dynamic = routed("http://127.0.0.1:1", "a.example.com")
+    async with edge(tmp_path, pebble, dynamic, tlsChallenge={}) as router:
+        issuer, _ = await asyncio.to_thread(served, router.port("websecure"), "a.example.com")
+        assert "Pebble" not in issuer
+        line = await until(lambda: router.find_log("UNREACHABLE"), "the reason")
+        assert "next attempt" in line["message"]
+
+
+def test_a_resolver_that_cannot_work_ends_the_start(tmp_path: Path) -> None:
+    for acme, words in (
+        ({}, "no challenge is given"),
+        ({"httpChallenge": {"entryPoint": "nowhere"}}, "httpChallenge.entryPoint: 'nowhere' is none"),
+        ({"dnsChallenge": {"provider": "nobody"}}, "there is no DNS provider 'nobody'"),
+    ):
+        static = {"certificatesResolvers": {"le": {"acme": {"storage": str(tmp_path / "acme.json"), **acme}}}}
+        router = Router(tmp_path, static=static)
+        with contextlib.suppress(AssertionError):
+            router.start(ready=False)
+        router.wait_exit(2)
+        assert words in router.log_text() + router.stdout.read_text()
