@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration
+from edgerouter.config.dynamic import Certificate, DynamicConfiguration, HttpConfiguration, TlsConfiguration
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Snapshot, Workload
 from edgerouter.providers._ingress_class import refusal
@@ -113,6 +113,7 @@ class _Decision:
         services: dict[str, Any] = {}
         middlewares: dict[str, Any] = {}
         sleeping: dict[str, str] = {}
+        certificates: dict[str, Certificate] = {}
         problems = [*self.world.problems]
         workloads = [*self.others]
         for ingress, made in self.taken:
@@ -127,12 +128,13 @@ class _Decision:
                     sleeping[name] = made.asleep[name].reason
             services |= made.services
             middlewares |= made.middlewares
+            certificates |= made.certificates
             problems += [*made.problems, *lost]
             workloads.append(_verdict(ingress, made, used, lost))
         http = HttpConfiguration(routers=routers, services=services, middlewares=middlewares)
         source = self.settings.provider
         return Snapshot(
-            configuration=DynamicConfiguration(http=http),
+            configuration=DynamicConfiguration(http=http, tls=_tls(certificates)),
             workloads=tuple(sorted(workloads, key=lambda one: one.name)),
             problems=tuple(sorted({msgspec.structs.replace(problem, source=source) for problem in problems})),
             sleeping=sleeping,
@@ -160,6 +162,10 @@ class _Decision:
         path = made.path_of[name]
         place = PathRule(path.host, path.path, path.kind, made.nobody)
         return self.claims.setdefault(place, ingress.key)
+
+
+def _tls(certificates: Mapping[str, Certificate]) -> TlsConfiguration:
+    return TlsConfiguration(certificates=tuple(pair for _, pair in sorted(certificates.items())))
 
 
 def _needs(ingress: Ingress) -> bool:

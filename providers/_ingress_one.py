@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from edgerouter.config.decode import Kinds, decode_dynamic
-from edgerouter.config.dynamic import Middleware, Router, Service
+from edgerouter.config.dynamic import Certificate, Middleware, Router, RouterTLS, Service
 from edgerouter.config.fit import Plain
 from edgerouter.config.nest import finish, grow
 from edgerouter.config.types import Problem
@@ -23,6 +23,7 @@ from edgerouter.providers._ingress_annotations import Asked, read
 from edgerouter.providers._ingress_rules import MATCHERS, Unquotable, rule_of
 from edgerouter.providers._ingress_services import Around, Balancer, Rules, make_balancer
 from edgerouter.providers._ingress_steps import old_entry_points, path_steps, rule_type, shared_steps
+from edgerouter.providers._ingress_tls import over_tls, read_secrets
 from edgerouter.providers._ingress_weights import absent, read_weights, share
 from edgerouter.providers._kubernetes_facts import (
     Backend,
@@ -80,6 +81,7 @@ class Made(msgspec.Struct, kw_only=True):
     asleep: dict[str, Asleep] = {}
     servers: tuple[str, ...] = ()
     problems: list[Problem] = []
+    certificates: dict[str, Certificate] = {}
     nobody: Backend = NOBODY
 
     @property
@@ -110,6 +112,9 @@ class _One:
         if template is not None:
             self._paths(template, shared)
             self._default(template, shared)
+        secrets = read_secrets(self.ingress, self._secret)
+        self.result.certificates = secrets.certificates
+        self.result.problems += secrets.problems
         self._oversize()
         self._report(self.asked)
         return self.result
@@ -224,13 +229,22 @@ class _One:
         name = self._router_name(place)
         service, around = self._service(name, place, backends, weights)
         steps = self._middlewares(name, path_steps(self.asked, place))
-        self._add(name, template, rule, (*shared, *steps, *around), service)
-        self.result.path_of[name] = place
+        names = self._add(name, template, rule, (*shared, *steps, *around), service, place.host)
+        self.result.path_of.update(dict.fromkeys(names, place))
+        if name in self.result.asleep:
+            self.result.asleep.update(dict.fromkeys(names, self.result.asleep[name]))
 
-    def _add(self, name: str, template: Router, rule: str, steps: tuple[str, ...], service: str) -> None:
+    def _add(
+        self, name: str, template: Router, rule: str, steps: tuple[str, ...], service: str, host: str = ""
+    ) -> tuple[str, ...]:
+        """Enter a router; a second one, for TLS, where ``spec.tls`` asks for it. Return their names."""
         middlewares = (*template.middlewares, *steps)
         router = msgspec.structs.replace(template, rule=rule, middlewares=middlewares, service=service)
         self.result.routers[name] = router
+        if router.tls is not None or not over_tls(self.ingress, host):
+            return (name,)
+        self.result.routers[f"{name}-tls"] = msgspec.structs.replace(router, tls=RouterTLS())
+        return name, f"{name}-tls"
 
     def _matcher(self) -> str:
         asked = self.asked.today.get("pathmatcher", "").strip()
@@ -316,8 +330,10 @@ class _One:
         if not self.ingress.hosts:
             name = "default-router"
             service, steps = self._single(name, backend)
-            self._add(name, template, "PathPrefix(`/`)", (*shared, *steps), service)
-            self.result.last.add(name)
+            names = self._add(name, template, "PathPrefix(`/`)", (*shared, *steps), service)
+            self.result.last.update(names)
+            if name in self.result.asleep:
+                self.result.asleep.update(dict.fromkeys(names, self.result.asleep[name]))
             return
         for host in self.ingress.hosts:
             place = PathRule(host, "/", "ImplementationSpecific", NOBODY)

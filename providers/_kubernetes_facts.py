@@ -39,7 +39,8 @@ class PathRule(msgspec.Struct, frozen=True):
 
 
 class Ingress(msgspec.Struct, frozen=True, kw_only=True):
-    """An Ingress. ``hosts`` are all that its rules name; ``oversize`` are annotations too long to be looked at."""
+    """An Ingress. ``hosts`` are all that its rules name, ``tls_hosts`` those of ``spec.tls`` ("" for all); ``oversize``
+    are annotations too long to be looked at."""
 
     namespace: str
     name: str
@@ -52,6 +53,7 @@ class Ingress(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[PathRule, ...] = ()
     default: Backend | None = None
     secrets: tuple[str, ...] = ()
+    tls_hosts: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -177,6 +179,7 @@ def read_ingress(raw: dict[str, Any]) -> Ingress:
         hosts=tuple(dict.fromkeys(host for _, host in rules)),
         paths=tuple(path for rule, host in rules for path in _paths(rule, host)),
         default=_backend(_part(spec, "defaultBackend")),
+        tls_hosts=tuple(dict.fromkeys(host for tls in _items(spec, "tls") for host in tls.get("hosts") or ("",))),
         secrets=tuple(dict.fromkeys(filter(None, (_text(tls, "secretName") for tls in _items(spec, "tls"))))),
     )
 

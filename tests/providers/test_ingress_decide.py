@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from kubernetes_cluster import answer, rules, steps, told
 
 from edgerouter.providers._ingress_decide import LAST, Memory
@@ -383,6 +385,58 @@ def test_a_path_that_two_want_is_the_olders() -> None:
     verdicts = {workload.name: (workload.verdict, workload.reason) for workload in snapshot.workloads}
     assert verdicts["evil/thief"] == ("SHADOWED", "Prefix a.test/x belongs to the Ingress default/shop, which is older")
     assert verdicts["default/shop"][0] == "ROUTED"
+
+
+def pair(name: str) -> tuple[str, str]:
+    """A certificate and its key, in base64."""
+    made = trustme.CA().issue_cert(name)
+    parts = (made.cert_chain_pems[0].bytes(), made.private_key_pem.bytes())
+    return base64.b64encode(parts[0]).decode(), base64.b64encode(parts[1]).decode()
+
+
+def secret(certificate: str, key: str, name: str = "a-tls") -> str:
+    data = f"{{tls.crt: '{certificate}', tls.key: '{key}'}}"
+    return f"---\nkind: Secret\ntype: kubernetes.io/tls\nmetadata: {{name: {name}}}\ndata: {data}\n"
+
+
+TLS_SPEC = one("/x")[:-1] + ", tls: [{hosts: [a.test], secretName: a-tls}]}"
+
+
+def test_a_tls_section_is_served_over_tls_too() -> None:
+    certificate, key = pair("a.test")
+    snapshot = answer(WEB, secret(certificate, key), ingress(TLS_SPEC), ingress(one("/y"), name="plain"))
+    routers = snapshot.configuration.http.routers
+    assert {name: router.tls is not None for name, router in routers.items()} == {
+        "default-shop-a-test-x": False,
+        "default-shop-a-test-x-tls": True,
+        "default-plain-a-test-y": False,
+    }
+    assert len({routers[f"default-shop-a-test-x{end}"].priority for end in ("", "-tls")}) == 1
+    (given,) = snapshot.configuration.tls.certificates
+    assert base64.b64decode(certificate).decode() == given.cert_file.reveal()
+    assert base64.b64decode(key).decode().split()[4] not in repr(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "words"),
+    [
+        ("", "", "it has no tls.crt and no tls.key"),
+        ("eA==", "eA==", "tls.crt holds no certificate"),
+        ("good", "eA==", "tls.key holds no private key"),
+        ("good", "other", "is not the key of the certificate"),
+    ],
+)
+def test_a_secret_that_is_no_certificate_is_its_ingresses_problem(certificate: str, key: str, words: str) -> None:
+    good, other = pair("a.test"), pair("a.test")
+    texts = {"good": good[0], "other": other[1]}
+    broken = secret(texts.get(certificate, certificate), texts.get(key, key))
+    snapshot = answer(WEB, broken, ingress(TLS_SPEC), ingress(one("/y"), name="plain"))
+    assert [line for line in told(snapshot) if words in line and "ingress default/shop" in line]
+    assert snapshot.configuration.tls.certificates == ()
+    assert {one.name: one.verdict for one in snapshot.workloads} == {
+        "default/plain": "ROUTED",
+        "default/shop": "BAD_INGRESS",
+    }
 
 
 def test_an_annotation_of_a_megabyte_is_left_unread() -> None:
