@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 from live.kubernetes_server import OLD, ROUTER, ApiServer, Objects, eventually, own_address, path_of, running
 from live.toolbox import CHECKOUT, EchoServer, Reply, Router, fetch
@@ -257,3 +261,46 @@ async def dry_run(admin: Objects, document: dict[str, Any]) -> None:
     query = "?dryRun=All&fieldValidation=Strict"
     found = await admin.call("POST", path_of(document) + query, {**document, "metadata": meta})
     assert found["kind"] == document["kind"]
+
+
+def tls_secret(name: str, host: str) -> dict[str, Any]:
+    made = trustme.CA().issue_cert(host)
+    parts = {"tls.crt": made.cert_chain_pems[0].bytes(), "tls.key": made.private_key_pem.bytes()}
+    data = {key: base64.b64encode(value).decode() for key, value in parts.items()}
+    meta = {"name": name, "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta, "data": data}
+
+
+def served_certificate(port: int, host: str) -> bytes:
+    """What a client of this name is shown, in DER."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), 30) as raw,
+        context.wrap_socket(raw, server_hostname=host) as tls,
+    ):
+        tls.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: tls.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
+        return tls.getpeercert(True) or b""
+
+
+async def test_s17_a_tls_secret_is_served_and_rotated_without_a_lost_request(
+    cluster: ApiServer, tmp_path: Path
+) -> None:
+    host = "secure.test"
+    first, second = tls_secret("secure", host), tls_secret("secure", host)
+    wanted = [ssl.PEM_cert_to_DER_cert(base64.b64decode(one["data"]["tls.crt"]).decode()) for one in (first, second)]
+    entry = ingress("secure", host, "secure", tls=[{"hosts": [host], "secretName": "secure"}])
+    async with cluster.admin() as admin, servers("one") as up, router(tmp_path, cluster) as edge:
+        await admin.apply(service("secure"), first, entry)
+        await admin.slice("secure", up["one"].address, port="http")
+        await serving(edge, host)
+
+        async def shown(certificate: bytes) -> bool:
+            return await asyncio.to_thread(served_certificate, edge.port(), host) == certificate
+
+        await eventually(lambda: shown(wanted[0]), "the first certificate")
+        await admin.apply(second)
+        await eventually(lambda: shown(wanted[1]), "the second certificate")
+        await admin.delete(entry, second)
