@@ -9,12 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-MIDDLEWARES: Final = (
-    *("addPrefix", "basicAuth", "buffering", "chain", "circuitBreaker", "compress", "contentType", "digestAuth"),
-    *("encodedCharacters", "errors", "forwardAuth", "grpcWeb", "headers", "inFlightReq", "ipAllowList", "ipWhiteList"),
-    *("passTLSClientCert", "plugin", "rateLimit", "redirectRegex", "redirectScheme", "replacePath", "replacePathRegex"),
-    *("retry", "stripPrefix", "stripPrefixRegex"),
-)
+MIDDLEWARES: Final = ("plugin",)
 SERVICES: Final = ("failover", "highestRandomWeight", "loadBalancer", "mirroring", "weighted")
 PROVIDERS: Final = (
     *("consul", "consulCatalog", "docker", "ecs", "etcd", "file", "http", "knative", "kubernetesCRD"),

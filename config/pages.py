@@ -18,7 +18,7 @@ from edgerouter.config.describe import Option, options_of
 
 _LABEL: Final = re.compile(r"^\s*(?:labels:\s*)?(edgerouter\.\S+?=.*)$")
 _FIRST: Final = re.compile(r"^(\w+): *(.*)$", re.S)
-ANNOTATION: Final = "traefik.ingress.kubernetes.io/router.middlewares"
+ANNOTATION: Final = "edgerouter.ingress.kubernetes.io/router.middlewares"
 
 
 class Manual(msgspec.Struct, frozen=True):

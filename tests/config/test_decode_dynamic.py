@@ -105,7 +105,7 @@ BAD = [
     ("middlewares", "{}", "", "has none", "stripPrefix"),
     ("middlewares", "{stripPrefix: {}, plain: {}}", "", "has 2: plain and stripPrefix", ""),
     ("middlewares", "{stripPrefixx: {}}", "stripPrefixx", "unknown kind of middleware", "'stripPrefix'"),
-    ("middlewares", "{basicAuth: {}}", "basicAuth", "basicAuth is not there yet", "stripPrefix"),
+    ("middlewares", "{plugin: {}}", "plugin", "plugin is not there yet", "stripPrefix"),
     ("middlewares", "{stripPrefix: {prefix: /a}}", "stripPrefix.prefix", "unknown option", "'prefixes'"),
     ("middlewares", "{stripPrefix: {forceSlash: true}}", "stripPrefix.forceSlash", "removed", "leave it out"),
     ("middlewares", "{plain: {x: 1}}", "plain.x", "unknown option", ""),

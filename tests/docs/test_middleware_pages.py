@@ -21,6 +21,7 @@ from edgerouter.control.aggregate import MIDDLEWARE_PATHS, SERVICE_PATHS, names_
 from edgerouter.control.build import Build, Inputs, build
 from edgerouter.control.build_plain import revealed
 from edgerouter.control.prepare import kinds
+from edgerouter.providers._ingress_annotations import PREFIXES
 from edgerouter.registry import load
 
 FOLDER = pathlib.Path(__file__).parents[2] / "docs" / "reference" / "middlewares"
@@ -113,7 +114,7 @@ def test_the_file_and_the_annotation_work(name: str) -> None:
     configuration, problems = decode_dynamic(yaml.safe_load(manual(name).example), kinds(), "example.yml")
     assert problems == []
     annotation = re.search(rf"^ +{re.escape(ANNOTATION)}: (\S+)$", MADE[f"{name}.md"], re.M)
-    assert annotation is not None
+    assert annotation is not None and f"{PREFIXES[0]}router.middlewares" == ANNOTATION
     assert_works(build_with(configuration, "file", annotation[1]), name, "r@file", "ingress@kubernetes")
 
 
