@@ -117,7 +117,7 @@ def measure(chosen: dict[str, dict[str, Any]], folder: pathlib.Path, upstream: i
     process = subprocess.Popen([*tool, sys.executable, "-m", "edgerouter", *flags], stdout=quiet, stderr=quiet,
                                cwd=pathlib.Path(__file__).parent)  # fmt: skip
     with running(Peer("edgerouter", process, port)) as peer:
-        wait_for(port, process, "none.test", seconds=300)
+        wait_for(port, process, "none.test", seconds=900)
         worker = next(pid for pid in peer.pids() if pid != process.pid)
         return {kind: counted(folder, worker, port, kind) for kind in ("none", *chosen)}
 
