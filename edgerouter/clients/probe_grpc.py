@@ -1,7 +1,7 @@
 """One gRPC health check (grpc.health.v1.Health/Check) over HTTP/2, by h2: for the control process, never for a worker.
 
 h2 speaks the protocol, the loop's streams carry it. grpcio would bring a C++ core with threads of its own for one call
-with an empty message; httpx gives no trailers, and a gRPC status is one (docs/decisions/0010).
+with an empty message; httpx gives no trailers, and a gRPC status is one (docs/decisions/0012).
 """
 
 from __future__ import annotations
