@@ -31,8 +31,8 @@ class Manual(msgspec.Struct, frozen=True):
     example: str
 
 
-def read_manual(docstring: str) -> Manual:
-    """Take a docstring apart. Raises ValueError that says what is missing."""
+def read_manual(docstring: str, with_labels: bool = True) -> Manual:
+    """Take a docstring apart. Raises ValueError that says what is missing; ``with_labels`` False: none are needed."""
     text: list[str] = []
     labels: list[str] = []
     example: list[str] = []
@@ -47,7 +47,7 @@ def read_manual(docstring: str) -> Manual:
             labels += _labels(block)
         else:
             text.append(_markdown(block))
-    if not labels or not example:
+    if (with_labels and not labels) or not example:
         raise ValueError(f"{head[1]}: the docstring needs an example under labels: and one under http:")
     return Manual(head[1], _one_line(head[2]), "\n\n".join(text), tuple(labels), dedent("\n\n".join(example)).strip())
 
@@ -126,6 +126,34 @@ def index(docstrings: Mapping[str, str]) -> str:
 _INDEX: Final = (
     "Made from the middlewares' own docstrings and options by `edgerouter docs --write docs/reference/middlewares`;\n"
     "`edgerouter docs NAME` prints one. Options are written in any case in labels, and as here in files.\n"
+)
+
+
+def service_page(docstring: str, options: type | None) -> str:
+    """The page of one kind of service; those that combine services have no labels."""
+    manual = read_manual(docstring, False)
+    labels = "\n".join(f"  - {msgspec.json.encode(label).decode()}" for label in manual.labels)
+    parts = [
+        f"# {manual.name}\n\n{manual.summary}",
+        manual.text,
+        f"## Options\n\n{_table(options)}",
+        f"## Labels\n\n```yaml\nlabels:\n{labels}\n```" if labels else "",
+        f"## File\n\n```yaml\n{manual.example}\n```",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def service_pages(plugins: Mapping[str, Any]) -> dict[str, str]:
+    """The same as ``pages`` for kinds of services."""
+    documents = {name: module_docstring(plugin.cls) for name, plugin in plugins.items()}
+    made = {f"{name}.md": service_page(text, plugins[name].options) for name, text in documents.items()}
+    rows = [f"| [{name}]({name}.md) | {read_manual(text, False).summary} |" for name, text in sorted(documents.items())]
+    return {**made, "README.md": "\n".join(["# HTTP services\n", _SERVICES, "| name | |", "|---|---|", *rows]) + "\n"}
+
+
+_SERVICES: Final = (
+    "Made from the services' own docstrings and options by `edgerouter docs --write docs/reference/services`;\n"
+    "`edgerouter docs NAME` prints one.\n"
 )
 
 

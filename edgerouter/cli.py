@@ -24,7 +24,7 @@ import msgspec
 
 from edgerouter import __version__, causes, is_compiled, registry
 from edgerouter.config.describe import dynamic_schema, help_text, static_schema
-from edgerouter.config.pages import module_docstring, page, pages
+from edgerouter.config.pages import module_docstring, page, pages, service_page, service_pages
 from edgerouter.config.sources import Loaded, load_static, tables_of
 from edgerouter.config.static import StaticConfiguration, effective_entry_points, parse_address
 from edgerouter.config.types import Problem
@@ -46,7 +46,7 @@ Commands:
     upgrade      let the running router become the version that is installed now, without losing a connection:
                  upgrade [--program=/path/to/another/edgerouter] [--pid=123]; SIGUSR2 does the same
     schema       print the JSON Schema of the configuration: schema [static|dynamic]
-    docs         print the manual page of a middleware: docs [NAME]
+    docs         print the manual page of a middleware or service: docs [NAME]
     version      print the version
 
 Options come from a file, the environment and flags, the later over the earlier:
@@ -147,20 +147,27 @@ def _schema(arguments: Sequence[str]) -> int:
 
 
 def _docs(arguments: Sequence[str]) -> int:
-    plugins = registry.load("middlewares")
+    middlewares, services = registry.load("middlewares"), _configured_services()
     if len(arguments) == 2 and arguments[0] == "--write":
         folder = Path(arguments[1])
         folder.mkdir(parents=True, exist_ok=True)
-        for file, text in pages(plugins).items():
+        made = service_pages(services) if folder.name == "services" else pages(middlewares)
+        for file, text in made.items():
             (folder / file).write_text(text)
         return 0
-    names = {name.lower(): name for name in plugins}
+    names = {name.lower(): name for name in (*middlewares, *services)}
     if len(arguments) != 1 or arguments[0].lower() not in names:
-        print("edgerouter: write docs NAME; there is:", ", ".join(sorted(plugins)), file=sys.stderr)
+        print("edgerouter: write docs NAME; there is:", ", ".join(sorted(names.values())), file=sys.stderr)
         return 2
-    plugin = plugins[names[arguments[0].lower()]]
-    print(page(module_docstring(plugin.cls), plugin.options), end="")
+    name = names[arguments[0].lower()]
+    plugin, make = (services[name], service_page) if name in services else (middlewares[name], page)
+    print(make(module_docstring(plugin.cls), plugin.options), end="")
     return 0
+
+
+def _configured_services() -> dict[str, registry.Plugin]:
+    """Kinds of services that people write; ping and noop are the router's own."""
+    return {name: plugin for name, plugin in registry.load("services").items() if name not in ("noop", "ping")}
 
 
 def _causes(arguments: Sequence[str]) -> int:

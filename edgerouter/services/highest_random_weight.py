@@ -1,4 +1,4 @@
-"""highestRandomWeight: gives each client address its service, without a cookie. Compiled; options: ``_hrw_options``.
+"""highestRandomWeight: gives each client address its service, without a cookie.
 
 Rendezvous hashing over the peer's IP address, as the strategy ``hrw`` does for servers: a service's ``weight`` is its
 share of the clients; when a service cannot answer (no server is up), only its clients go elsewhere, and return.

@@ -1,4 +1,4 @@
-"""loadBalancer: spreads requests over servers. Compiled; the options are in ``_load_balancer_options``.
+"""loadBalancer: spreads requests over servers.
 
 A server's ``weight`` is its share; one that is down or of weight 0 gets nothing. With ``sticky.cookie`` a client stays
 on the server that it got first, by whatever strategy, for as long as that server is up; one that is ``fenced`` (about
@@ -10,6 +10,10 @@ the configuration that do not touch the check do not begin it anew. ``mode: grpc
 ``passiveHealthCheck``: requests that get no answer, or one of 500 and above, count over all workers; the
 ``maxFailedAttempts``-th within ``failureWindow`` takes the server out for that long, or until an active check finds it
 well. A service all of whose servers are down answers 503, and services above it go elsewhere.
+
+    labels:  edgerouter.http.services.shop.loadbalancer.server.port=8080
+             edgerouter.http.services.shop.loadbalancer.passhostheader=true
+             edgerouter.http.services.shop.loadbalancer.sticky.cookie.name=shop
 
     http:
       services:
@@ -28,10 +32,6 @@ well. A service all of whose servers are down answers 503, and services above it
               - url: http://10.0.0.1:8080
                 weight: 99
               - url: http://10.0.0.2:8080
-
-    labels:  edgerouter.http.services.shop.loadbalancer.server.port=8080
-             edgerouter.http.services.shop.loadbalancer.passhostheader=true
-             edgerouter.http.services.shop.loadbalancer.sticky.cookie.name=shop
 """
 
 from __future__ import annotations

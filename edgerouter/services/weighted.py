@@ -1,4 +1,4 @@
-"""weighted: divides requests among services, e.g. 99 to 1 for a canary. Compiled; options: ``_weighted_options``.
+"""weighted: divides requests among services, e.g. 99 to 1 for a canary.
 
 A service that cannot answer (no server is up) is left out as long as that lasts. With ``sticky.cookie`` a client stays
 on the service that it got first; a load balancer below may be sticky as well, by a cookie of its own.
