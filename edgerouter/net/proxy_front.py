@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from edgerouter.errors import EdgeError
 from edgerouter.net.clock import Clock, Peer
-from edgerouter.net.session import Downstream
 from edgerouter.wire.proxy_protocol import begins_header, parse
 
 _SECONDS: Final = 5.0  # a proxy sends its header at once
@@ -24,7 +23,7 @@ class ProxyFront(Peer):
     """Reads the header, then hands the transport over."""
 
     def __init__(
-        self, clock: Clock, behind: Downstream, trusts: Callable[[str], bool], refused: Callable[[str], None]
+        self, clock: Clock, behind: Any, trusts: Callable[[str], bool], refused: Callable[[str], None]
     ) -> None:
         self._clock = clock
         self._behind: Any = behind

@@ -86,7 +86,7 @@ def test_the_default_certificate_and_404_for_unknown_names(router: Router) -> No
 
 async def test_plain_and_tls_on_one_port(router: Router, authority: Authority) -> None:
     plain = await fetch(router.port("secure"), "/", host="a.test")
-    assert (plain.status, plain.headers.get("X-Plain")) == (200, "yes")
+    assert (plain.status, plain.headers.get("x-plain")) == (200, "yes")
     assert (await fetch(router.port("secure"), "/", host="b.test")).status == 404
     assert (await asyncio.to_thread(visit, router.port("secure"), authority.context(), "a.test")).status == 200
 
