@@ -13,6 +13,7 @@ from edgerouter.http.exchange import Exchange
 from edgerouter.net.clock import Clock
 from edgerouter.net.pool import TransportSettings
 from edgerouter.proxy.engine import Engine
+from edgerouter.telemetry.recorder import Recorder
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -64,7 +65,6 @@ class Record:
 
 def make_recorder(records: list[Record], refusals: list[str]):  # type: ignore[no-untyped-def]
     """A real recorder without memory and log, that also keeps what it was told."""
-    from edgerouter.telemetry.recorder import Recorder
 
     class Keeping(Recorder):
         def refused(self, ep, cause):  # type: ignore[no-untyped-def]
@@ -79,13 +79,13 @@ def make_recorder(records: list[Record], refusals: list[str]):  # type: ignore[n
 class Rig:
     """``await Rig.start(...)``; then ``ask`` with raw bytes, or ``connect``."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder | None = None) -> None:
         self.records: list[Record] = []
         self.refusals: list[str] = []  # causes of connections that were closed before a request
         self.loop = asyncio.get_running_loop()
         self.clock = Clock(self.loop)
         self.clock.start()
-        self.engine = Engine(self.loop, make_recorder(self.records, self.refusals), self.clock)
+        self.engine = Engine(self.loop, recorder or make_recorder(self.records, self.refusals), self.clock)
         self.port = 0
         self.upstreams: list[asyncio.Server] = []
         self.servers: list[Server] = []
@@ -102,8 +102,9 @@ class Rig:
         settings: EntryPoint | None = None,
         transport: TransportSettings | None = None,
         read_timeout: float = 60.0,
+        recorder: Recorder | None = None,
     ) -> Rig:
-        rig = cls()
+        rig = cls(recorder)
         if transport is not None:
             rig.engine.transports = {"": transport}
         for serve in serves:

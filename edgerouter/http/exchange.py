@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import mypyc_attr
 
 if TYPE_CHECKING:
+    from edgerouter.http.body import Body
     from edgerouter.http.message import Request, Response
 
 
@@ -19,6 +20,18 @@ class Timeouts:
         self.first_byte = first_byte
         self.idle = idle
         self.total = total
+
+
+class Origin:
+    """What the server answered, before any step changed it: noted where an access log asks for it. Times are the loop's
+    clock in seconds; ``ended`` 0.0 while the response is coming."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.ended = 0.0
+        self.status = 0
+        self.body: Body | None = None
+        self.headers: list[tuple[str, str]] | None = None
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -50,6 +63,7 @@ class Exchange:
         self.route: object = None  # the engine's: what was matched
         self.forwarded_for = True  # append the peer to X-Forwarded-For
         self.timeouts: Timeouts | None = None
+        self.origin: Origin | None = None
         self.slots: list[object] | None = None
         self.choices: dict[str, object] | None = None
 

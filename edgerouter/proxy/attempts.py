@@ -7,12 +7,13 @@ the response is ``flow``'s.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 from edgerouter.contracts.plugins import Server, Service
 from edgerouter.errors import ALWAYS, REUSED_ONLY, UPSTREAM, EdgeError, NoServer
 from edgerouter.http.body import Body
-from edgerouter.http.exchange import Exchange, Timeouts
+from edgerouter.http.exchange import Exchange, Origin, Timeouts
 from edgerouter.http.message import Response
 from edgerouter.net.pool import Pool
 from edgerouter.net.session import Downstream, Session, Upstream
@@ -118,6 +119,8 @@ class Attempts(Session):
         if timeouts is not None and timeouts.first_byte > 0.0:
             known = upstream.header_timeout
             upstream.header_timeout = min(known, timeouts.first_byte) if known > 0.0 else timeouts.first_byte
+        if self._engine.notes_origin:
+            self.exchange.origin = Origin(time.monotonic())
         failure: EdgeError | None = None
         try:
             upstream.send(self, request)
@@ -216,6 +219,8 @@ class Attempts(Session):
         """The server is free again."""
         server = self._server
         self._upstream = None
+        if self._engine.notes_origin and self.exchange.origin is not None:
+            self.exchange.origin.ended = time.monotonic()
         if server is not None:
             self._server = None
             server.in_flight -= 1
@@ -228,7 +233,17 @@ class Attempts(Session):
             upstream.cancel(self)
             return
         self._given = response.body
+        if self._engine.notes_origin:
+            self._note_origin(response)
         self._respond(response)
+
+    def _note_origin(self, response: Response) -> None:
+        origin = self.exchange.origin
+        if origin is not None:
+            origin.status = response.status
+            origin.body = response.body
+            if self._engine.notes_origin_headers:
+                origin.headers = response.headers.items()
 
     # -- time limits of the router's own ---------------------------------------------------------------------------
 

@@ -149,6 +149,8 @@ class Engine(Handler):
         self.doors = TlsDoors()
         self.transports: dict[str, TransportSettings] = transports or {"": TransportSettings()}
         self._recorder = recorder
+        self.notes_origin = recorder.notes_origin
+        self.notes_origin_headers = recorder.notes_origin_headers
         self._records = records or SharedRecords()
         self._connection_limits: dict[str, ConnectionLimits] = {}
         self.pools = Pools(loop, clock, http1.Limits())

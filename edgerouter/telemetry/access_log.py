@@ -11,7 +11,7 @@ from edgerouter.config.static import AccessLog as Options
 from edgerouter.config.static import AccessLogFilters
 from edgerouter.errors import ConfigurationError
 from edgerouter.http.exchange import Exchange
-from edgerouter.telemetry.log_lines import Facts, format_of
+from edgerouter.telemetry.log_lines import Facts, HeaderModes, format_of
 from edgerouter.telemetry.log_sink import LogSink
 
 BATCH: Final = 65536  # bytes that are written at once, without waiting for the next tick
@@ -25,6 +25,8 @@ class AccessLog:
 
     def __init__(self, options: Options) -> None:
         self._format = format_of(str(options.format), options.fields)
+        self.shows_origin = str(options.format) == "json"
+        self.shows_origin_headers = self.shows_origin and HeaderModes(options.fields).any_kept
         self._wanted = Filter(options.filters)
         self._most_lines = int(options.buffering_size)
         self._sink = LogSink(str(options.file_path))

@@ -14,7 +14,7 @@ import msgspec
 from mypy_extensions import mypyc_attr
 
 from edgerouter.config.static import AccessLogFields
-from edgerouter.http.exchange import Exchange
+from edgerouter.http.exchange import Exchange, Origin
 
 REDACTED: Final = "REDACTED"
 KEEP: Final = "keep"
@@ -40,8 +40,11 @@ FIELDS: Final = [
     "RequestProtocol",
     "RequestScheme",
     "RequestContentSize",
+    "OriginDuration",
     "OriginContentSize",
     "OriginStatus",
+    "OriginStatusLine",
+    "Overhead",
     "DownstreamStatus",
     "DownstreamStatusLine",
     "DownstreamContentSize",
@@ -294,26 +297,49 @@ class JsonFormat(LineFormat):
 
     def _answer(self, record: dict[str, object], facts: Facts) -> None:
         exchange = facts.exchange
-        served = bool(exchange.server_url) and not exchange.cause
-        record["OriginStatus"] = facts.status if served else 0
-        record["OriginContentSize"] = facts.bytes_out if served else 0
+        self._origin(record, facts, exchange.origin)
         record["DownstreamStatus"] = facts.status
-        record["DownstreamStatusLine"] = f"{facts.status} {_PHRASES.get(facts.status, '')}".rstrip()
+        record["DownstreamStatusLine"] = _status_line(facts.status)
         record["DownstreamContentSize"] = facts.bytes_out
         if exchange.cause:
             record["Cause"] = exchange.cause
             record["CauseDetail"] = exchange.detail
+
+    def _origin(self, record: dict[str, object], facts: Facts, origin: Origin | None) -> None:
+        """The server's part, 0 when the router itself answered. ``OriginDuration`` ends with the server's last byte;
+        the rest of ``Duration`` is ``Overhead``."""
+        spent = 0.0
+        if origin is not None:
+            began = origin.started - facts.exchange.started  # seconds into the exchange
+            ended = origin.ended - facts.exchange.started if origin.ended > 0.0 else facts.duration
+            spent = max(0.0, min(ended, facts.duration) - began)
+        record["OriginDuration"] = int(spent * 1e9)
+        record["Overhead"] = int(facts.duration * 1e9) - int(spent * 1e9)
+        status = 0 if origin is None else origin.status
+        record["OriginStatus"] = status
+        record["OriginStatusLine"] = _status_line(status) if status else ""
+        record["OriginContentSize"] = origin.body.fed if origin is not None and origin.body is not None else 0
 
     def _fields(self, record: dict[str, object], exchange: Exchange) -> None:
         for name, value in exchange.request.headers.items():
             shown = self._headers.shown(name, value)
             if shown is not None:
                 record["request_" + canonical(name)] = shown
+        origin = exchange.origin
+        if origin is not None and origin.headers is not None:
+            for name, value in origin.headers:
+                shown = self._headers.shown(name, value)
+                if shown is not None:
+                    record["origin_" + canonical(name)] = shown
         if exchange.response is not None:
             for name, value in exchange.response.headers.items():
                 shown = self._headers.shown(name, value)
                 if shown is not None:
                     record["downstream_" + canonical(name)] = shown
+
+
+def _status_line(status: int) -> str:
+    return f"{status} {_PHRASES.get(status, '')}".rstrip()
 
 
 def canonical(name: str) -> str:

@@ -22,6 +22,9 @@ class Recorder:
     def __init__(self, memory: CounterMemory | None, access_log: AccessLog | None) -> None:
         self._memory = memory
         self._access_log = access_log
+        # what flows shall note of servers' answers for the log; nothing where no log shows it
+        self.notes_origin = access_log is not None and access_log.shows_origin
+        self.notes_origin_headers = access_log is not None and access_log.shows_origin_headers
 
     def opened(self, entrypoint_key: int) -> None:
         """A client's connection was accepted."""
