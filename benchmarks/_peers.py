@@ -40,12 +40,14 @@ class Peer:
 
     def cpu_seconds(self) -> float:
         """User and system time of the whole tree."""
-        total = 0
-        for pid in self.pids():
-            with contextlib.suppress(OSError):
-                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-                total += int(fields[11]) + int(fields[12])
-        return total / TICKS
+        return sum(self.cpu_seconds_of(pid) for pid in self.pids())
+
+    def cpu_seconds_of(self, pid: int) -> float:
+        """User and system time of one process, 0 when it is gone."""
+        with contextlib.suppress(OSError):
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / TICKS
+        return 0.0
 
     def rss_mb(self) -> float:
         """Resident memory of the tree, in MB."""

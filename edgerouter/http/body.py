@@ -72,6 +72,7 @@ class TrailerEditor:
         """Change them in place."""
 
 
+@mypyc_attr(free_list_len=1)
 class Body:
     """``length`` is the declared length in bytes, -1 where unknown. ``trailers`` are set when the body has ended.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 _FOLD: Final = bytes(range(65)) + bytes(range(97, 123)) + bytes(range(91, 256))  # ASCII lower case, byte for byte
 
@@ -58,25 +58,36 @@ class Line:
 class Headers:
     """The end-to-end fields of one message, in order, names case-insensitive (RFC 9110 section 5).
 
-    ``raw`` must be whole lines ``Name: value CRLF`` that a codec has checked. ``cuts`` are flattened
-    ``start, end`` offsets of lines in ``raw`` that are not part of the message (hop-by-hop fields), ascending.
+    ``raw`` must be whole lines ``Name: value CRLF`` that a codec has checked. ``cut_at`` and ``cut_end`` are offsets of
+    the first lines in ``raw`` that are not part of the message (hop-by-hop fields), ``cuts`` flattened ``start, end``
+    offsets of further ones; all ascending, each a whole number of lines. Once fields were edited, ``raw`` is not all.
     Values given to ``set`` and ``add`` must hold no CR, LF or NUL: ``ValueError`` otherwise.
 
-    ``shown_host`` and ``shown_length`` are offsets of a cut Host and Content-Length line in ``raw`` that ``get`` and
-    ``get_all`` show all the same (-1: none); ``items`` and ``write_to`` do not. What is set or added under a name of
-    ``CODEC_FIELDS`` is never written by a codec: set the attributes of the message instead.
+    ``shown_host`` and ``shown_length`` are offsets of a Host and a Content-Length line that ``get`` and ``get_all``
+    show all the same (-1: none); ``items`` and ``write_to`` do not. Content-Length stands in a cut, Host too, or at
+    that offset of ``host_block``. ``length_end`` is the end of that Content-Length line where it is just as this
+    router would write ``told_length``. What is set or added under a name of ``CODEC_FIELDS`` is never written by a
+    codec: set the attributes of the message instead.
     """
 
     def __init__(self, raw: bytes = b"", cuts: list[int] | None = None) -> None:
-        self._raw = raw
-        self._cuts: list[int] | None = cuts
+        self.raw = raw
+        self.cut_at: i64 = 0
+        self.cut_end: i64 = 0  # 0: nothing is cut
+        self.cuts: list[int] | None = None
+        self.shown_host: i64 = -1
+        self.host_block: bytes | None = None
+        self.shown_length: i64 = -1
+        self.length_end: i64 = 0
+        self.told_length: i64 = -1
+        self.guarded = False  # a field of CODEC_FIELDS was set or added
         self._appended: list[bytes] | None = None
         self._index: dict[bytes, list[Line]] | None = None
         self._lines: list[Line] | None = None
         self._edited = False
-        self.shown_host = -1
-        self.shown_length = -1
-        self.guarded = False  # a field of CODEC_FIELDS was set or added
+        if cuts:
+            self.cut_at, self.cut_end = cuts[0], cuts[1]
+            self.cuts = cuts[2:] or None
 
     @staticmethod
     def of(items: list[tuple[str, str]]) -> Headers:
@@ -145,6 +156,14 @@ class Headers:
         """Append ready-made, valid lines (for the engine, which keeps such blocks per connection)."""
         self._append(block)
 
+    def add_blocks(self, first: bytes, second: bytes) -> None:
+        """The same with two of them."""
+        if self._appended is None and self._index is None:
+            self._appended = [first, second]
+        else:
+            self._append(first)
+            self._append(second)
+
     def copy(self) -> Headers:
         """Return an independent copy."""
         out: list[bytes] = []
@@ -160,22 +179,35 @@ class Headers:
         if self._edited:
             self._write_lines(out)
             return
-        raw = self._raw
-        cuts = self._cuts
-        if cuts is None:
+        raw = self.raw
+        if self.cut_end == 0:
             out.append(raw)
         else:
-            position = 0
-            i = 0
-            while i < len(cuts):
+            self._write_uncut(raw, out)
+        appended = self._appended
+        if appended is not None:
+            for block in appended:
+                out.append(block)
+
+    def _write_uncut(self, raw: bytes, out: list[bytes]) -> None:
+        size: i64 = len(raw)
+        position = self.cut_end
+        if self.cut_at > 0:
+            out.append(raw[: self.cut_at])
+        cuts = self.cuts
+        if cuts is not None:
+            for i in range(0, len(cuts), 2):
                 if cuts[i] > position:
                     out.append(raw[position : cuts[i]])
                 position = cuts[i + 1]
-                i += 2
-            if position < len(raw):
-                out.append(raw[position:])
-        if self._appended is not None:
-            out.extend(self._appended)
+        if position < size:
+            out.append(raw[position:])
+
+    def length_line(self, length: i64) -> bytes | None:
+        """The Content-Length line as it came, where it came and says ``length``."""
+        if self.told_length != length or self.length_end == 0:
+            return None
+        return self.raw[self.shown_length : self.length_end]
 
     def _write_lines(self, out: list[bytes]) -> None:
         lines = self._lines
@@ -206,34 +238,52 @@ class Headers:
         index = {}
         self._index = index
         self._lines = []
-        self._index_block(self._raw)
+        if self.host_block is not None:
+            self._index_line(self.host_block, self.shown_host, True)
+        self._index_raw()
         if self._appended is not None:
             for block in self._appended:
                 self._index_block(block)
         return index
 
+    def _index_raw(self) -> None:
+        """Index what is not cut of ``raw``, and what is shown all the same."""
+        raw = self.raw
+        spans = [] if self.cut_end == 0 else [int(self.cut_at), int(self.cut_end)]
+        if self.cuts is not None:
+            spans += self.cuts
+        host = -1 if self.host_block is not None else self.shown_host
+        start = 0
+        size = len(raw)
+        while start < size:
+            cut = len(spans) > 0 and spans[0] <= start
+            if not cut or start == host or start == self.shown_length:
+                start = self._index_line(raw, start, cut)
+            else:
+                start = raw.index(b"\n", start) + 1
+            if cut and start >= spans[1]:
+                del spans[:2]
+
     def _index_block(self, block: bytes) -> None:
-        index, lines = self._index, self._lines
-        assert index is not None and lines is not None
-        skip: set[int] = set()
-        shown = [-1, -1]
-        if self._cuts is not None and block is self._raw:
-            skip = set(self._cuts[::2])
-            shown = [self.shown_host, self.shown_length]
         start = 0
         size = len(block)
         while start < size:
-            end = block.index(b"\n", start) + 1
-            if start not in skip or start in shown:
-                line, name = _split_line(block, start, end)
-                line.shown = start in shown
-                lines.append(line)
-                known = index.get(name)
-                if known is None:
-                    index[name] = [line]
-                else:
-                    known.append(line)
-            start = end
+            start = self._index_line(block, start, False)
+
+    def _index_line(self, block: bytes, start: int, shown: bool) -> int:
+        """Index the line at ``start``; returns where the next begins."""
+        index, lines = self._index, self._lines
+        assert index is not None and lines is not None
+        end = block.index(b"\n", start) + 1
+        line, name = _split_line(block, start, end)
+        line.shown = shown
+        lines.append(line)
+        known = index.get(name)
+        if known is None:
+            index[name] = [line]
+        else:
+            known.append(line)
+        return end
 
 
 def _split_line(block: bytes, start: int, end: int) -> tuple[Line, bytes]:

@@ -16,6 +16,16 @@ HTTP_2: Final = 20
 HTTP_3: Final = 30
 
 
+class Authority:
+    """A Host field as received and the host that routers match; with what ``proxy.forwarded`` made of it, once."""
+
+    def __init__(self, text: str, host: str) -> None:
+        self.text = text
+        self.host = host if host != text else text
+        self.lines = b""  # of a connection without TLS
+        self.secure_lines = b""
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Request:
     """One request.
@@ -28,6 +38,7 @@ class Request:
     ``scheme``     "http" or "https", as the connection was
     ``upgrade``    protocol that the client asks to switch to ("websocket"), or ""
     ``body``       None when the request has none
+    ``named``      what the codec keeps of this authority between requests, None where it keeps nothing
     ``managed``    True when the client sent a field of the X-Forwarded family (either spelling)
     """
 
@@ -41,6 +52,7 @@ class Request:
         self.query = ""
         self.has_query = False
         self.host = ""
+        self.named: Authority | None = None
         self.scheme = "http"
         self.upgrade = ""
         self.expect_continue = False

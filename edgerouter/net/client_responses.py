@@ -27,6 +27,8 @@ TUNNEL: Final = 4  # after a 101: bytes both ways
 LINGER: Final = 5  # the last response is out; what still comes is thrown away
 CLOSED: Final = 6
 
+_SMALL: Final = 4096  # bytes of a body that are cheaper to copy behind the head than to hand over as a second piece
+
 
 class ClientTimeouts:
     """Seconds; 0 is none. ``read`` bounds a head, and every wait for a further piece of a body; ``idle`` the time
@@ -91,29 +93,36 @@ class ClientResponses(Downstream):
             connection = b"close"
         elif request.version < HTTP_1_1:
             connection = b"keep-alive"
-        head = http1.encode_response_head(response, framing, length, request.version, connection)
         self._chunked = framing == http1.CHUNKED
+        if body is not None and body.ended and body.filters is None:
+            self._respond_whole(transport, response, body, framing, length, connection)
+            return
+        transport.write(http1.encode_response_head(response, framing, length, request.version, connection))
         if body is None:
-            transport.write(head)
             self._response_done()
-        elif body.ended and body.filters is None:
-            self._respond_whole(transport, head, body)
-        else:
-            transport.write(head)
-            self._clock.schedule(self, self._timeouts.write)
-            self._response_body = body
-            body.attach(self)
-            if not self._writable and self._response_body is body:
-                body.pause()
+            return
+        self._clock.schedule(self, self._timeouts.write)
+        self._response_body = body
+        body.attach(self)
+        if not self._writable and self._response_body is body:
+            body.pause()
 
-    def _respond_whole(self, transport: asyncio.Transport, head: bytes, body: Body) -> None:
+    def _respond_whole(
+        self, transport: asyncio.Transport, response: Response, body: Body, framing: int, length: int, connection: bytes
+    ) -> None:
+        """Head and body in one write: as one piece where that is small, else without copying the body."""
+        request = self._request
+        assert request is not None
         data = body.take()
         self._body_bytes = len(data)
         if self._chunked:
-            head += http1.encode_chunk(data) if data else b""
-            transport.write(head + http1.encode_last_chunk(body.trailers))
+            data = http1.encode_chunk(data) + http1.encode_last_chunk(body.trailers)
+        if len(data) <= _SMALL:
+            head = http1.encode_response_head(response, framing, length, request.version, connection, data)
+            transport.write(head)
         else:
-            transport.write(head + data)
+            head = http1.encode_response_head(response, framing, length, request.version, connection)
+            transport.writelines([head, data])
         self._response_done()
 
     def _framing(self, request: Request, response: Response, body: Body | None) -> tuple[int, int]:

@@ -56,6 +56,7 @@ class Session:
 class Downstream(Peer):
     """The way back to one client for one exchange at a time."""
 
+    entry: object = None  # the engine's: what it knows of the entry point
     entrypoint: str = ""
     entrypoint_key: int = 0
     client_address: str = ""

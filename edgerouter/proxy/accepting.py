@@ -41,6 +41,7 @@ class Accepting(Threshold):
         """What speaks HTTP/1."""
         entry, engine = self._entry, self._engine
         connection = ClientConnection(engine, engine.clock, entry.limits, entry.timeouts, scheme)
+        connection.entry = entry
         connection.entrypoint = entry.name
         connection.entrypoint_key = entry.key
         connection.max_requests = entry.max_requests

@@ -94,7 +94,8 @@ class Attempts(Session):
         assert isinstance(pool, Pool)
         timeouts = exchange.timeouts
         limit = 0.0 if timeouts is None else timeouts.connect
-        upstream = pool.acquire(self, exchange.request.method not in _IDEMPOTENT, self._fresh, limit)
+        method = exchange.request.method
+        upstream = pool.acquire(self, method != "GET" and method not in _IDEMPOTENT, self._fresh, limit)
         if upstream is not None:
             self._send(upstream)
 

@@ -8,8 +8,10 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+from mypy_extensions import mypyc_attr
 
 from edgerouter.contracts.plugins import Middleware, Route, Server, Service, Table
 from edgerouter.errors import EdgeError, Misdirected, NoServer
@@ -88,6 +90,7 @@ class EntryPoint:
         return self.trusts_all or forwarded.is_trusted(address, self.trusted)
 
 
+@mypyc_attr(free_list_len=1)
 class EngineExchange(Exchange):
     """An exchange that can make side requests."""
 
@@ -148,6 +151,7 @@ class Engine(Handler):
         self.in_flight = 0
         self.doors = TlsDoors()
         self.transports: dict[str, TransportSettings] = transports or {"": TransportSettings()}
+        self.now: Callable[[], float] = time.monotonic  # an attribute: found without a look-up by name
         self._recorder = recorder
         self.notes_origin = recorder.notes_origin
         self.notes_origin_headers = recorder.notes_origin_headers
@@ -204,8 +208,8 @@ class Engine(Handler):
         """See ``Handler``."""
         self._recorder.opened(downstream.entrypoint_key)
         if isinstance(downstream, ClientConnection):
-            entry = self._entries.get(downstream.entrypoint)
-            if entry is not None:
+            entry = downstream.entry
+            if isinstance(entry, EntryPoint):
                 downstream.trusted = entry.trusts(downstream.client_address)
             limits = self._connection_limits.get(downstream.entrypoint)
             if limits is not None and not self._may_enter(limits, downstream):
@@ -259,7 +263,7 @@ class Engine(Handler):
     def open(self, downstream: Downstream, request: Request) -> Session:
         """See ``Handler``."""
         exchange = EngineExchange(self, request)
-        exchange.started = time.monotonic()
+        exchange.started = self.now()
         exchange.entrypoint = downstream.entrypoint
         exchange.client_address = downstream.client_address
         exchange.client_port = downstream.client_port
@@ -269,14 +273,15 @@ class Engine(Handler):
         forwarded.on_entry(downstream, request)
         self.in_flight += 1
         self._recorder.begun()
-        entry = self._entries[downstream.entrypoint]
+        entry = downstream.entry
+        assert isinstance(entry, EntryPoint)
         exchange.forwarded_for = entry.appends_peer
         return Flow(self, downstream, exchange, entry.rules)
 
     def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
         """See ``Handler``."""
         exchange = Exchange(Request("GET", b"/", "", Headers()))
-        exchange.started = time.monotonic()
+        exchange.started = self.now()
         exchange.entrypoint = downstream.entrypoint
         exchange.client_address = downstream.client_address
         exchange.client_port = downstream.client_port
@@ -348,7 +353,7 @@ class Engine(Handler):
     def _start_side(
         self, downstream: SideDownstream, exchange: EngineExchange, node: Service, steps: list[Middleware]
     ) -> Awaitable[Response]:
-        exchange.started = time.monotonic()
+        exchange.started = self.now()
         flow = Flow(self, downstream, exchange, None)
         flow.recorded = False
         downstream.flow = flow

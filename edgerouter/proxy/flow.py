@@ -8,9 +8,10 @@ response phases will run), ``entered`` those whose ``on_request`` was called (th
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any
+
+from mypy_extensions import mypyc_attr
 
 from edgerouter.contracts.plugins import Middleware, Resend, Route, Service
 from edgerouter.errors import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from edgerouter.proxy.engine import Engine
 
 
+@mypyc_attr(free_list_len=1)
 class Flow(Attempts):
     """The engine's side of one exchange."""
 
@@ -470,7 +472,7 @@ class Flow(Attempts):
             500 if response is None else response.status,
             0 if body is None else body.fed,
             body_bytes,
-            time.monotonic() - exchange.started,
+            self._engine.now() - exchange.started,
             route is None or route.access_log,
             route is None or route.metrics,
         )

@@ -50,11 +50,6 @@ def is_trusted(address: str, networks: Networks) -> bool:
     return any(ip in network or (mapped is not None and mapped in network) for network in networks)
 
 
-# The lines that depend on Host, by scheme and Host. Emptied when full, so that made-up hosts cost only their making.
-_HOST_LINES: Final[dict[str, bytes]] = {}
-_MOST_HOSTS: Final = 4096
-
-
 def on_entry(downstream: Downstream, request: Request) -> None:
     """Clean and complete the headers as middlewares and rules shall see them (without the peer in X-Forwarded-For)."""
     headers = request.headers
@@ -64,11 +59,9 @@ def on_entry(downstream: Downstream, request: Request) -> None:
             return
         for name in {name for name, _ in headers.items() if name.replace("_", "-").lower() in _MANAGED}:
             headers.remove(name)
-    scheme = _scheme(downstream, request)
-    headers.add_block(_host_lines(scheme, request.authority))
     if not downstream.peer_lines:
         downstream.peer_lines = _peer_lines(downstream)
-    headers.add_block(downstream.peer_lines)
+    headers.add_blocks(_known_host_lines(_scheme(downstream, request), request), downstream.peer_lines)
 
 
 def on_forward(downstream: Downstream, exchange: Exchange) -> None:
@@ -94,17 +87,25 @@ def _scheme(downstream: Downstream, request: Request) -> str:
     return downstream.scheme
 
 
-def _host_lines(scheme: str, authority: str) -> bytes:
-    key = f"{scheme} {authority}"
-    lines = _HOST_LINES.get(key)
-    if lines is None:
-        host = f"X-Forwarded-Host: {authority}\r\n" if authority else ""
-        text = f"{host}X-Forwarded-Port: {_port(authority, scheme)}\r\nX-Forwarded-Proto: {scheme}\r\n"
-        lines = text.encode("latin-1", "replace")
-        if len(_HOST_LINES) >= _MOST_HOSTS:
-            _HOST_LINES.clear()
-        _HOST_LINES[key] = lines
+def _known_host_lines(scheme: str, request: Request) -> bytes:
+    """The lines that depend on Host, from what is kept of the authority where it is as it was received."""
+    known = request.named
+    if known is None or known.text is not request.authority or (scheme != "http" and scheme != "https"):
+        return _host_lines(scheme, request.authority)
+    lines = known.lines if scheme == "http" else known.secure_lines
+    if not lines:
+        lines = _host_lines(scheme, request.authority)
+        if scheme == "http":
+            known.lines = lines
+        else:
+            known.secure_lines = lines
     return lines
+
+
+def _host_lines(scheme: str, authority: str) -> bytes:
+    host = f"X-Forwarded-Host: {authority}\r\n" if authority else ""
+    text = f"{host}X-Forwarded-Port: {_port(authority, scheme)}\r\nX-Forwarded-Proto: {scheme}\r\n"
+    return text.encode("latin-1", "replace")
 
 
 def _peer_lines(downstream: Downstream) -> bytes:

@@ -6,6 +6,8 @@ route says so (``log``, ``metrics``).
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import mypyc_attr
 
 from edgerouter.http.exchange import Exchange
@@ -13,6 +15,8 @@ from edgerouter.http.message import HTTP_2
 from edgerouter.telemetry.access_log import AccessLog
 from edgerouter.telemetry.memory import TRAFFIC, CounterMemory
 from edgerouter.telemetry.series import GRPC, GRPC_WEB, HTTP, METHOD_IDS, SSE, WEBSOCKET, tls_number
+
+_GET: Final = 1  # series.METHODS
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -73,7 +77,9 @@ class Recorder:
         if metrics and memory is not None:
             protocol = protocol_of(exchange, status)
             code = _grpc_status(exchange, status) if protocol == GRPC else status
-            what = TRAFFIC | protocol << 4 | METHOD_IDS.get(exchange.request.method, 0) << 8 | (code & 1023) << 24
+            method = exchange.request.method
+            number = _GET if method == "GET" else METHOD_IDS.get(method, 0)
+            what = TRAFFIC | protocol << 4 | number << 8 | (code & 1023) << 24
             if exchange.tls_version:
                 what |= tls_number(exchange.tls_version, exchange.tls_cipher) << 12
             memory.add(what, entrypoint_key, router_key, service_key, bytes_in, bytes_out, duration, exchange.retries)

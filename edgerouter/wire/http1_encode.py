@@ -52,11 +52,14 @@ def encode_request_head(request: Request, framing: int, length: int, close: bool
     return b"".join(out)
 
 
-def encode_response_head(response: Response, framing: int, length: int, version: int, connection: bytes) -> bytes:
+def encode_response_head(
+    response: Response, framing: int, length: int, version: int, connection: bytes, payload: bytes = b""
+) -> bytes:
     """The head for a client whose request had ``version``; ``connection`` is ``b""``, ``b"close"``, ``b"keep-alive"``.
 
     ``framing`` NONE writes the Content-Length that the message has (HEAD, 304, empty bodies), else ``length`` unless
     that is negative; never for 1xx and 204. A body that only the connection's end can end always says close.
+    ``payload`` is what follows the head in the same piece.
     """
     status = response.status
     out = [_status_line(status, response.reason)]
@@ -66,7 +69,8 @@ def encode_response_head(response: Response, framing: int, length: int, version:
     else:
         headers.write_to(out)
     if framing == LENGTH:
-        out.append(_length_line(length))
+        line = headers.length_line(length)
+        out.append(_length_line(length) if line is None else line)
     elif framing == CHUNKED and version >= 11:
         out.append(_CHUNKED)
     elif framing == NONE:
@@ -82,6 +86,8 @@ def encode_response_head(response: Response, framing: int, length: int, version:
         out.append(f"Connection: Upgrade\r\nUpgrade: {_clean(response.upgrade)}\r\n\r\n".encode("latin-1", "replace"))
     else:
         out.append(_connection_end(connection))
+    if payload:
+        out.append(payload)
     return b"".join(out)
 
 
@@ -125,7 +131,7 @@ def _connection_end(connection: bytes) -> bytes:
 
 
 def _wants_length(method: str) -> bool:
-    return method == "POST" or method == "PUT" or method == "PATCH"
+    return method != "GET" and (method == "POST" or method == "PUT" or method == "PATCH")
 
 
 def _request_line(request: Request) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from librt.strings import read_i16_le, read_i32_le, read_i64_le
 from mypy_extensions import i64
 
 from edgerouter.errors import EdgeError
@@ -59,6 +60,7 @@ def _spots() -> bytes:
 
 _SPOTS: Final = _spots()
 _USUAL: Final = [b"", b"Host", b"Content-Length", b"Transfer-Encoding", b"Connection", b"Upgrade", b"TE", b"Expect"]
+_KEEP_ALIVE: Final = b"keep-alive"
 
 # Naming these in Connection does not take them out: the message's framing, routing and what this router itself adds
 # would be at the mercy of the sender (RFC 9110 section 7.6.1 asks senders not to; "hop-by-hop header abuse").
@@ -94,16 +96,20 @@ class FieldScanner:
         self._all_names = limits.underscores == "keep"
         self._started = False  # the start line was read
         self._fields_at: i64 = 0  # where the field lines begin
+        self._raw_at: i64 = 0  # the same, behind a Host line that comes first
         self._at: i64 = 0  # the line to read next
         self._seen: i64 = 0  # bytes searched in vain
         self._lines: i64 = 0
-        self._cuts: list[int] | None = None
+        self._cut_at: i64 = 0  # the first lines that are no part of the message, as offsets from _raw_at
+        self._cut_end: i64 = 0
+        self._cuts: list[int] | None = None  # further ones
         self._host_at: i64 = -1  # the value of Host: from, to; -1 while there was none
         self._host_end: i64 = -1
-        self._host_line: i64 = -1  # offsets of the line within the block of field lines
+        self._host_line: i64 = -1  # the line's offsets in the data
         self._host_stop: i64 = -1
         self._length: i64 = -1
-        self._length_line: i64 = -1
+        self._length_line: i64 = -1  # offsets from _raw_at; no end where the line is not as this router would write it
+        self._length_end: i64 = 0
         self._coding: bytes | None = None
         self._connection: bytes | None = None
         self._upgrade = b""
@@ -114,15 +120,16 @@ class FieldScanner:
     def _restart(self) -> None:
         """Forget the last head."""
         self._started = False
-        self._fields_at = 0
         self._at = 0
         self._seen = 0
         self._lines = 0
+        self._cut_end = 0
         self._cuts = None
         self._host_at = -1
         self._host_line = -1
         self._length = -1
         self._length_line = -1
+        self._length_end = 0
         self._coding = None
         self._connection = None
         self._upgrade = b""
@@ -142,6 +149,7 @@ class FieldScanner:
         """The start line was read; field lines begin here."""
         self._started = True
         self._fields_at = at
+        self._raw_at = at
         self._at = at
 
     # -- the scan -----------------------------------------------------------------------------------------------
@@ -149,7 +157,6 @@ class FieldScanner:
     def _scan_fields(self, data: bytes) -> bool:
         """Read lines from ``_at`` on; True when the empty line was reached (``_at`` is then behind it)."""
         token = TOKEN
-        valid = VALUE
         spots = _SPOTS
         size: i64 = len(data)
         at: i64 = self._at
@@ -158,16 +165,18 @@ class FieldScanner:
         colon: i64 = 0
         length: i64 = 0
         guess: i64 = 0
+        byte: i64 = 0
         while True:
             i = at
-            while i < size and token[data[i]]:
+            while i < size:
+                byte = data[i]
+                if (byte < 97 or byte > 122) and not token[byte]:
+                    break
                 i += 1
-            if i >= size or data[i] != 58 or i == at:
+            if i >= size or byte != 58 or i == at:
                 break
             colon = i
-            i += 1
-            while i < size and valid[data[i]]:
-                i += 1
+            i = _value_end(data, i + 1)
             if i + 1 >= size or data[i] != 13 or data[i + 1] != 10:
                 break
             length = colon - at
@@ -236,15 +245,16 @@ class FieldScanner:
 
     def _note(self, data: bytes, at: i64, colon: i64, end: i64, guess: i64) -> None:
         """Look at a line whose name may be one of those that matter here; ``end`` is where its CRLF is."""
-        name = data[at:colon]
         kind: i64 = guess
-        if guess >= HOP or name != _USUAL[guess]:
-            kind = kind_of(name.translate(LOWER))
-            if kind == ORDINARY:
-                return
-            if kind == MANAGED:
-                self._managed = True
-                return
+        if guess != HOST or read_i32_le(data, at) | 0x20202020 != 0x74736F68:  # "host", length and "h" are known
+            name = data[at:colon]
+            if guess >= HOP or name != _USUAL[guess]:
+                kind = kind_of(name.translate(LOWER))
+                if kind == ORDINARY:
+                    return
+                if kind == MANAGED:
+                    self._managed = True
+                    return
         start = colon + 1
         while start < end and (data[start] == 32 or data[start] == 9):
             start += 1
@@ -253,24 +263,36 @@ class FieldScanner:
             stop -= 1
         if kind == HOST:
             self._note_host(at, start, stop, end + 2)
+            return
+        if kind == CONTENT_LENGTH:
+            self._note_length(data, start, stop)
+            self._length_line = at - self._raw_at
+            if start == colon + 2 and stop == end and data[start] != 48:
+                self._length_end = end + 2 - self._raw_at
         else:
-            self._note_value(kind, data[start:stop], at, end + 2)
+            self._note_value(kind, data, start, stop)
+        self._cut(at, end + 2)
 
     def _note_host(self, at: i64, start: i64, stop: i64, end: i64) -> None:
         if self._host_at >= 0:
             raise self.refusal("HOST_TWICE", "several Host lines")
         self._host_at = start
         self._host_end = stop
-        self._host_line = at - self._fields_at
-        self._host_stop = end - self._fields_at
-        self._cut(at, end)
+        self._host_line = at
+        self._host_stop = end
+        if at == self._fields_at:
+            self._raw_at = end
+        else:
+            self._cut(at, end)
 
-    def _note_value(self, kind: i64, value: bytes, at: i64, end: i64) -> None:
+    def _note_value(self, kind: i64, data: bytes, start: i64, stop: i64) -> None:
+        if kind == CONNECTION and self._connection is None and _is_keep_alive(data, start, stop):
+            self._connection = _KEEP_ALIVE
+            return
+        value = data[start:stop]
         if kind == CONNECTION:
             known = self._connection
             self._connection = value if known is None else known + b"," + value
-        elif kind == CONTENT_LENGTH:
-            self._note_length(value, at)
         elif kind == TRANSFER_ENCODING:
             if self._coding is not None:
                 raise self.refusal("TRANSFER_ENCODING", "several Transfer-Encoding lines")
@@ -281,76 +303,87 @@ class FieldScanner:
             self._te = self._te + b"," + value if self._te else value
         elif kind == EXPECT:
             self._expect = self._expect + b"," + value if self._expect else value
-        self._cut(at, end)
 
-    def _note_length(self, value: bytes, at: i64) -> None:
+    def _note_length(self, data: bytes, start: i64, stop: i64) -> None:
         if self._length >= 0:
             raise self.refusal("LENGTH_TWICE", "several Content-Length lines")
-        size: i64 = len(value)
-        if size == 0 or size > MAX_LENGTH_DIGITS:
+        if stop == start or stop - start > MAX_LENGTH_DIGITS:
             raise self.refusal("LENGTH", "Content-Length is empty or beyond all bounds")
         length: i64 = 0
         digit: i64 = 0
-        i: i64 = 0
-        while i < size:
-            digit = value[i]
+        i = start
+        while i < stop:
+            digit = data[i]
             if digit < 48 or digit > 57:
                 raise self.refusal("LENGTH", "Content-Length is not a plain decimal number")
             length = length * 10 + digit - 48
             i += 1
         self._length = length
-        self._length_line = at - self._fields_at
 
     def _cut(self, at: i64, end: i64) -> None:
-        base = self._fields_at
+        base = self._raw_at
         cuts = self._cuts
-        if cuts is None:
-            self._cuts = [at - base, end - base]
-        else:
+        if cuts is not None:
             cuts.append(at - base)
             cuts.append(end - base)
+        elif self._cut_end == 0:
+            self._cut_at = at - base
+            self._cut_end = end - base
+        elif self._cut_end == at - base:
+            self._cut_end = end - base
+        else:
+            self._cuts = [at - base, end - base]
 
     # -- the result ---------------------------------------------------------------------------------------------
 
     def _headers(self, data: bytes) -> Headers:
         """The end-to-end fields of the head that was just read."""
-        raw = data[self._fields_at : self._at - 2]
-        cuts = self._cuts
+        headers = Headers(data[self._raw_at : self._at - 2])
+        headers.cut_at = self._cut_at
+        headers.cut_end = self._cut_end
+        if self._cuts is not None:
+            headers.cuts = self._cuts
         connection = self._connection
-        if connection is not None and not _plain_connection(connection):
-            cuts = self._named_cuts(raw, connection, cuts)
-        if not self._all_names and b"_" in raw:
-            cuts = self._underscore_cuts(raw, cuts)
-        headers = Headers(raw, cuts)
-        headers.shown_host = self._host_line
-        headers.shown_length = self._length_line
+        if connection is not None and connection is not _KEEP_ALIVE and not _plain_connection(connection):
+            self._cut_named(headers, connection)
+        if not self._all_names and b"_" in headers.raw:
+            self._cut_underscores(headers)
+        if self._length_line >= 0:
+            headers.shown_length = self._length_line
+            if self._length_end > 0:
+                headers.length_end = self._length_end
+                headers.told_length = self._length
+        if self._host_line > self._fields_at:
+            headers.shown_host = self._host_line - self._raw_at
         return headers
 
-    def _named_cuts(self, raw: bytes, connection: bytes, cuts: list[int] | None) -> list[int] | None:
+    def _cut_named(self, headers: Headers, connection: bytes) -> None:
         """Take out the fields that Connection names."""
         names: set[bytes] = set()
         for token in connection.split(b","):
             name = token.strip(b" \t").translate(LOWER)
             if name and name not in _LASTING and not is_managed(name):
                 names.add(name)
-        return _cut_lines(raw, names, cuts) if names else cuts
+        if names:
+            _cut_lines(headers, names)
 
-    def _underscore_cuts(self, raw: bytes, cuts: list[int] | None) -> list[int] | None:
+    def _cut_underscores(self, headers: Headers) -> None:
         """Take out fields whose name has ``_``, or refuse them."""
         names: set[bytes] = set()
-        for line in raw.split(b"\r\n"):
+        for line in headers.raw.split(b"\r\n"):
             name = line.partition(b":")[0]
             if b"_" in name:
                 names.add(name.translate(LOWER))
         if names and self.limits.underscores == "reject":
             raise self.refusal("UNDERSCORE", "a header name holds an underscore")
-        return _cut_lines(raw, names, cuts) if names else cuts
+        if names:
+            _cut_lines(headers, names)
 
     def _keeps_alive(self, version: int) -> bool:
         connection = self._connection
         if connection is None:
             return version >= 11
-        if connection == b"keep-alive":
+        if connection is _KEEP_ALIVE:
             return True
         tokens = [token.strip(b" \t") for token in connection.translate(LOWER).split(b",")]
         if b"close" in tokens:
@@ -364,21 +397,71 @@ class FieldScanner:
         return b"upgrade" in [token.strip(b" \t") for token in connection.translate(LOWER).split(b",")]
 
 
+def _value_end(data: bytes, i: i64) -> i64:
+    """The first byte from ``i`` on that may not stand in a value; the data's size when there is none.
+
+    Words of eight bytes are looked at in one: ``flags`` has the high bit of each byte that is a control byte (below 32,
+    or 127). Borrows can only set bits above the first such byte, and only the first is asked for.
+    """
+    size: i64 = len(data)
+    words: i64 = size - 8
+    word: i64 = 0
+    flags: i64 = 0
+    ones: i64 = 0x01010101
+    ones |= ones << 32
+    high: i64 = ones << 7
+    spaces: i64 = ones << 5
+    deletes: i64 = ones * 127
+    while i <= words:
+        word = read_i64_le(data, i)
+        flags = ((word - spaces) | ((word ^ deletes) - ones)) & ~word & high
+        if flags != 0:
+            if flags & 0xFFFFFFFF == 0:
+                i += 4
+                flags >>= 32
+            if flags & 0xFFFF == 0:
+                i += 2
+                flags >>= 16
+            if flags & 0xFF == 0:
+                i += 1
+            break
+        i += 8
+    valid = VALUE
+    while i < size and valid[data[i]]:
+        i += 1
+    return i
+
+
 def _plain_connection(value: bytes) -> bool:
     return value == b"keep-alive" or value == b"close" or value == b"Upgrade" or value == b"Keep-Alive"
 
 
-def _cut_lines(raw: bytes, names: set[bytes], cuts: list[int] | None) -> list[int]:
-    """Add the lines with these lower-case names to the spans; each span stays one line, in order."""
-    spans = {} if cuts is None else {cuts[i]: cuts[i + 1] for i in range(0, len(cuts), 2)}
+def _is_keep_alive(data: bytes, start: i64, stop: i64) -> bool:
+    """True for exactly ``keep-alive``, which most peers send with every message."""
+    if stop - start != 10 or read_i32_le(data, start) != 0x7065656B or read_i32_le(data, start + 4) != 0x696C612D:
+        return False
+    return read_i16_le(data, start + 8) == 0x6576
+
+
+def _cut_lines(headers: Headers, names: set[bytes]) -> None:
+    """Cut the lines with these lower-case names as well."""
+    raw = headers.raw
+    spans: dict[int, int] = {}
+    cuts = headers.cuts
+    if headers.cut_end > 0:
+        spans[headers.cut_at] = headers.cut_end
+    if cuts is not None:
+        spans.update({cuts[i]: cuts[i + 1] for i in range(0, len(cuts), 2)})
     start = 0
     while start < len(raw):
         end = raw.index(b"\n", start) + 1
         if raw[start : raw.index(b":", start)].translate(LOWER) in names:
-            spans[start] = end
+            spans[start] = max(end, spans.get(start, 0))
         start = end
     merged: list[int] = []
     for start in sorted(spans):
-        merged.append(start)
-        merged.append(spans[start])
-    return merged
+        if not merged or start >= merged[-1]:
+            merged.append(start)
+            merged.append(spans[start])
+    headers.cut_at, headers.cut_end = merged[0], merged[1]
+    headers.cuts = merged[2:] or None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import i64
+from librt.strings import read_i16_le, read_i32_le
+from mypy_extensions import i64, mypyc_attr
 
 from edgerouter.errors import BadRequest, EdgeError, HeadTooLarge, NotImplementedMethod, UnsupportedVersion
 from edgerouter.http.body import Body
 from edgerouter.http.headers import Headers
-from edgerouter.http.message import Request
+from edgerouter.http.message import Authority, Request
 from edgerouter.wire.http1_base import CHUNKED, LENGTH, LOWER, NONE, TOKEN, Limits
 from edgerouter.wire.http1_fields import FieldScanner
 from edgerouter.wire.http1_target import QUESTION, SLASH, SPECIAL, TARGET, host_of, normalize_path, split_absolute
@@ -23,6 +24,7 @@ _METHODS: Final[dict[bytes, str]] = {
 _CODINGS: Final = frozenset([b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"chunked"])
 
 
+@mypyc_attr(free_list_len=1)
 class ParsedRequest(Request):
     """A request that remembers how its head began, so that the encoder can send those bytes again.
 
@@ -50,8 +52,8 @@ class ParsedRequest(Request):
 
 
 # Hosts repeat: what each was and what was made of it. Emptied when full, so that made-up hosts cost only their parsing.
-_HOSTS: Final[dict[bytes, tuple[str, str]]] = {}
-_MOST_HOSTS: Final = 4096
+_HOSTS: Final[dict[bytes, Authority]] = {}
+_MOST_HOSTS: Final = 16384  # some 8 MB; a router with more hosts than that under load parses them again
 
 
 class RequestParser(FieldScanner):
@@ -123,9 +125,12 @@ class RequestParser(FieldScanner):
         if data[i] != 32 or i == at:
             raise self._bad_method(data, at, i)
         self._line_at = at
-        name = data[at:i]
-        method = _METHODS.get(name)
-        self._method = name.decode("latin-1") if method is None else method
+        if i - at == 3 and read_i32_le(data, at) == 0x20544547:  # "GET "
+            self._method = "GET"
+        else:
+            name = data[at:i]
+            method = _METHODS.get(name)
+            self._method = name.decode("latin-1") if method is None else method
         self._target_at = i + 1
         end = self._scan_target(data, i + 1)
         return end > 0 and self._read_version(data, end)
@@ -184,6 +189,10 @@ class RequestParser(FieldScanner):
 
     def _read_version(self, data: bytes, end: i64) -> bool:
         """``end`` is the space behind the target."""
+        if end + 11 <= len(data) and _is_http_1_1(data, end + 1):
+            self._version = 11
+            self._begin_fields(end + 11)
+            return True
         version = data[end + 1 : end + 11]
         if version == b"HTTP/1.1\r\n":
             self._version = 11
@@ -252,7 +261,7 @@ class RequestParser(FieldScanner):
 
     def _keep_line(self, request: ParsedRequest, data: bytes) -> None:
         """Host is the first field: request line and Host line are one slice that can be sent as it is."""
-        request.line = data[self._line_at : self._fields_at + self._host_stop]
+        request.line = data[self._line_at : self._host_stop]
         request.line_path = request.path
         request.line_query = request.query
         request.line_authority = request.authority
@@ -275,6 +284,21 @@ class RequestParser(FieldScanner):
             return
         if authority is not None:
             self._give_host(request, authority)
+        self._give_path(request, data)
+        if self._host_line == self._fields_at:
+            self._show_host(request, data)
+
+    def _show_host(self, request: ParsedRequest, data: bytes) -> None:
+        """Host came first: it is no part of the block of fields."""
+        headers = request.headers
+        if request.line:
+            headers.host_block = request.line
+            headers.shown_host = self._host_line - self._line_at
+        else:
+            headers.host_block = data[self._host_line : self._host_stop]
+            headers.shown_host = 0
+
+    def _give_path(self, request: ParsedRequest, data: bytes) -> None:
         path = request.target
         if self._path_end < self._target_end:
             path = data[self._target_at : self._path_end]
@@ -284,7 +308,7 @@ class RequestParser(FieldScanner):
             request.path = self._normalized(path)
             return
         request.path = path.decode("latin-1")
-        if self._host_line == 0 and self._version >= 11:
+        if self._host_line == self._fields_at and self._version >= 11:
             self._keep_line(request, data)
 
     def _other_target(self, request: Request) -> None:
@@ -317,13 +341,13 @@ class RequestParser(FieldScanner):
         known = _HOSTS.get(authority)
         if known is None:
             try:
-                known = (authority.decode("latin-1"), host_of(authority))
+                known = Authority(authority.decode("latin-1"), host_of(authority))
             except ValueError as error:
                 raise self.refusal("HOST", str(error)) from error
             if len(_HOSTS) >= _MOST_HOSTS:
                 _HOSTS.clear()
             _HOSTS[authority] = known
-        request.authority, request.host = known
+        request.authority, request.host, request.named = known.text, known.host, known
 
     def _give_expect(self, request: Request) -> None:
         """RFC 9110 section 10.1.1; a 1.0 client's expectation is ignored."""
@@ -332,6 +356,13 @@ class RequestParser(FieldScanner):
         if self._expect.translate(LOWER) != b"100-continue":
             raise NotImplementedMethod("an expectation besides 100-continue", cause="NOT_IMPLEMENTED_EXPECTATION")
         request.expect_continue = True
+
+
+def _is_http_1_1(data: bytes, at: i64) -> bool:
+    """True for ``HTTP/1.1`` and CRLF; ten bytes are there."""
+    if read_i32_le(data, at) != 0x50545448 or read_i32_le(data, at + 4) != 0x312E312F:
+        return False
+    return read_i16_le(data, at + 8) == 0x0A0D
 
 
 def _tokens(value: bytes) -> list[bytes]:

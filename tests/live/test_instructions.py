@@ -1,0 +1,26 @@
+"""The gate on the cost of a request: user-space instructions, counted by callgrind, against a committed bound.
+
+Instructions do not depend on what else the machine does. They do depend on the compiler and on how Python was built:
+the bound has room for that. Who makes requests cheaper lowers it; who needs more says why in docs/decisions.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from edgerouter import is_compiled
+
+BENCHMARK = pathlib.Path(__file__).parents[2] / "benchmarks" / "instructions.py"
+MOST = 40_000  # instructions a request, metrics and X-Forwarded handling on, no access log
+
+if is_compiled():  # uncompiled, the number says nothing
+
+    def test_a_request_takes_no_more_instructions_than_it_did(tmp_path: pathlib.Path) -> None:
+        out = tmp_path / "counts.json"
+        command = [sys.executable, str(BENCHMARK), "--json", str(out), "plain"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert 10_000 < json.loads(out.read_text())["plain"] < MOST

@@ -1,0 +1,111 @@
+"""Values are scanned in words of eight bytes: every byte at every place of a word, heads that end anywhere, cuts."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgerouter.errors import EdgeError
+from edgerouter.http.message import Request
+from edgerouter.wire import http1
+
+GOOD = [9, *range(32, 127), *range(128, 256)]
+BAD = [c for c in range(256) if c not in GOOD and c not in (10, 13)]
+
+
+def parse(head: bytes) -> Request | None:
+    return http1.RequestParser(http1.Limits()).parse(head)
+
+
+def head(value: bytes, rest: bytes = b"\r\nB: 2\r\n\r\n") -> bytes:
+    return b"GET / HTTP/1.1\r\nHost: h\r\nA: " + value + rest
+
+
+@pytest.mark.parametrize("place", range(20))
+def test_every_byte_at_every_place_of_a_word(place: int) -> None:
+    for byte in GOOD:
+        value = b"x" * place + bytes([byte]) + b"y" * (20 - place)
+        request = parse(head(value))
+        assert request is not None
+        assert request.headers.get("A") == value.strip(b" \t").decode("latin-1")
+        assert request.headers.get("B") == "2"
+    for byte in BAD:
+        with pytest.raises(EdgeError) as caught:
+            parse(head(b"x" * place + bytes([byte]) + b"y" * (20 - place)))
+        assert caught.value.cause == "BAD_REQUEST_HEADER_VALUE"
+
+
+@pytest.mark.parametrize("place", range(20))
+def test_line_ends_at_every_place_of_a_word(place: int) -> None:
+    value = b"x" * place
+    for end, cause in ((b"\n", "BAD_REQUEST_BARE_LF"), (b"\rz", "BAD_REQUEST_BARE_CR")):
+        with pytest.raises(EdgeError) as caught:
+            parse(head(value + end + b"yyyyyyyyyyyyyyyy"))
+        assert caught.value.cause == cause
+    request = parse(head(value))
+    assert request is not None and request.headers.get("A") == value.decode()
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x1F, 0x7F])
+def test_a_bad_byte_behind_high_bytes_and_before_others_is_named(byte: int) -> None:
+    with pytest.raises(EdgeError, match=f"0x{byte:02x}"):
+        parse(head(b"\xff\x80\xfe" + bytes([byte]) + b"\x01\x7f\xff\xff"))
+
+
+def test_a_head_cut_anywhere_waits_for_the_rest() -> None:
+    whole = head(b"some value of some length \xff\t here", b"\r\nContent-Length: 0\r\n\r\n")
+    for end in range(len(whole)):
+        parser = http1.RequestParser(http1.Limits())
+        assert parser.parse(whole[:end]) is None
+        assert parser.parse(whole) is not None
+
+
+def test_host_is_shown_wherever_it_stood_and_written_once() -> None:
+    for fields in (b"Host: a.b\r\nX: 1\r\n", b"X: 1\r\nHost: a.b\r\n", b"X: 1\r\nhOsT:  a.b \r\nY: 2\r\n"):
+        for target in (b"/p?q", b"/a/../p?q"):
+            request = parse(b"GET " + target + b" HTTP/1.1\r\n" + fields + b"\r\n")
+            assert request is not None
+            sent = http1.encode_request_head(request, http1.NONE, 0)
+            assert request.headers.get("Host") == "a.b"
+            assert "host" not in [name.lower() for name, _ in request.headers.items()]
+            assert sent.startswith(b"GET /p?q HTTP/1.1\r\n")
+            assert sent.lower().count(b"host:") == 1 and sent.count(b"X: 1\r\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        (b"A: 1\r\nContent-Length: 5\r\nConnection: keep-alive\r\nB: 2\r\n", b"A: 1\r\nB: 2\r\n"),
+        (b"Connection: keep-alive\r\nA: 1\r\nKeep-Alive: 3\r\nContent-Length: 5\r\n", b"A: 1\r\n"),
+        (b"Connection: a\r\nA: 1\r\nContent-Length: 5\r\nB: 2\r\n", b"B: 2\r\n"),
+        (b"A: 1\r\nKeep-Alive: 3\r\nConnection: a\r\nContent-Length: 5\r\nB: 2\r\nA: 9\r\n", b"B: 2\r\n"),
+        (b"Content-Length: 5\r\n", b""),
+    ],
+)
+def test_what_is_cut_is_neither_written_nor_listed(fields: bytes, kept: bytes) -> None:
+    response = http1.ResponseParser(http1.Limits()).parse(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n", "GET")
+    assert response is not None
+    assert response.headers.get("Content-Length") == "5"
+    assert b"".join(b"%b: %b\r\n" % (n.encode(), v.encode()) for n, v in response.headers.items()) == kept
+    again = http1.ResponseParser(http1.Limits()).parse(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n", "GET")
+    assert again is not None
+    out = http1.encode_response_head(again, http1.LENGTH, 5, 11, b"", b"12345")
+    assert out == b"HTTP/1.1 200 OK\r\n" + kept + b"Content-Length: 5\r\n\r\n12345"
+
+
+@pytest.mark.parametrize(
+    ("line", "length", "sent"),
+    [
+        (b"Content-Length: 5", 5, b"Content-Length: 5"),
+        (b"content-length: 5", 5, b"content-length: 5"),
+        (b"Content-Length: 5", 6, b"Content-Length: 6"),  # a middleware has changed the body
+        (b"Content-Length:5", 5, b"Content-Length: 5"),
+        (b"Content-Length:  5", 5, b"Content-Length: 5"),
+        (b"Content-Length: 5 ", 5, b"Content-Length: 5"),
+        (b"Content-Length: 05", 5, b"Content-Length: 5"),
+    ],
+)
+def test_a_length_line_is_sent_as_it_came_only_where_it_says_just_that(line: bytes, length: int, sent: bytes) -> None:
+    response = http1.ResponseParser(http1.Limits()).parse(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n", "GET")
+    assert response is not None
+    out = http1.encode_response_head(response, http1.LENGTH, length, 11, b"")
+    assert out == b"HTTP/1.1 200 OK\r\n" + sent + b"\r\n\r\n"
