@@ -142,6 +142,7 @@ class Service:
     pass_host_header: bool = True
     key: int = 0
     refused: str = ""
+    hold: float = 0.0  # seconds that a request waits for a server while there is none
 
     def __init__(self, name: str) -> None:
         self.name = name

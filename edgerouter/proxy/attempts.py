@@ -53,6 +53,10 @@ class Attempts(Session):
     def _fail(self, error: EdgeError) -> None:
         """Make the error the response and walk back."""
 
+    def _hold(self, service: Service) -> bool:
+        """Wait for a server of the service and try again; False when that is not granted."""
+        return False
+
     def _respond(self, response: Response) -> None:
         """Take the response and walk back."""
 
@@ -79,7 +83,8 @@ class Attempts(Session):
             return
         server = self._pick(leaf)
         if server is None:
-            self._fail(NoServer("no server of the service is up"))
+            if not self._hold(leaf):
+                self._fail(NoServer("no server of the service is up"))
             return
         self._server = server
         server.in_flight += 1
@@ -163,7 +168,7 @@ class Attempts(Session):
             leaf = self._leaf
             assert leaf is not None
             self._choose(leaf)
-        else:
+        elif error.retry != ALWAYS or leaf is None or not self._hold(leaf):
             self._fail(error)
 
     def _may_try_again(self, error: EdgeError, upstream: Upstream | None) -> bool:

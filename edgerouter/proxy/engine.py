@@ -32,6 +32,7 @@ from edgerouter.proxy.connections import Connections
 from edgerouter.proxy.entry_rules import EntryRules
 from edgerouter.proxy.failures import failure_response
 from edgerouter.proxy.flow import Flow
+from edgerouter.proxy.holding import Holding
 from edgerouter.telemetry.recorder import Recorder
 from edgerouter.telemetry.records import SharedRecords
 from edgerouter.wire import http1
@@ -150,6 +151,7 @@ class Engine(Handler):
         self.table: Table = Table()
         self.in_flight = 0
         self.doors = TlsDoors()
+        self.holding = Holding(loop)
         self.transports: dict[str, TransportSettings] = transports or {"": TransportSettings()}
         self.now: Callable[[], float] = time.monotonic  # an attribute: found without a look-up by name
         self._recorder = recorder

@@ -31,6 +31,7 @@ from edgerouter.proxy.attempts import Attempts, replayable
 from edgerouter.proxy.collect import read_all
 from edgerouter.proxy.entry_rules import EntryRules
 from edgerouter.proxy.failures import as_edge_error, failure_response
+from edgerouter.proxy.holding import LOOK_AGAIN
 from edgerouter.proxy.phases import (
     ON_END,
     ON_REQUEST,
@@ -64,6 +65,8 @@ class Flow(Attempts):
         self._top: Service | None = None  # where the way down the service tree begins
         self._own = 0  # steps that stand before any that a service brings
         self._retired: list[Middleware] | None = None
+        self._held_for: Service | None = None  # the service whose hold the request has used
+        self._held_until = 0.0
 
     # -- in -----------------------------------------------------------------------------------------------------
 
@@ -84,7 +87,9 @@ class Flow(Attempts):
         if self._downstream.tls_options and error is None:
             error = self._engine.misdirected(self._downstream, exchange, route)
         if route is None or error is not None:
-            self._fail(error or NoRoute("no router matches"))
+            held = self._held_for
+            if error is not None or held is None or not self._hold(held):
+                self._fail(error or NoRoute("no router matches"))
             return
         self.route = route
         exchange.router = route.name
@@ -94,7 +99,9 @@ class Flow(Attempts):
         elif route.refused:
             self._fail(BadConfig(route.refused))
         elif route.asleep:
-            self._fail(Asleep(route.asleep))
+            service = route.service
+            if service is None or not self._hold(service):
+                self._fail(Asleep(route.asleep))
         else:
             self._node = self._top = route.service
             self._steps = route.steps
@@ -231,6 +238,47 @@ class Flow(Attempts):
                 return
         self._choose(self._leaf)
 
+    # -- waiting for a server -----------------------------------------------------------------------------------
+
+    def _hold(self, service: Service) -> bool:
+        """See ``Attempts``: granted while the service's ``hold`` lasts, fewer than 100 wait, and the request's body is
+        all there or untouched."""
+        if self._held_for is None:
+            if service.hold <= 0.0 or not self.recorded:
+                return False
+            self._held_for = service
+            self._held_until = time.monotonic() + service.hold
+        body = self.exchange.request.body
+        if body is not None and not replayable(body):
+            return False
+        if time.monotonic() >= self._held_until or not self._engine.holding.enter(service.name):
+            return False
+        self._spawn(self._wait_for_server(service.name))
+        return True
+
+    async def _wait_for_server(self, name: str) -> None:
+        holding = self._engine.holding
+        try:
+            await holding.wait(max(0.0, min(LOOK_AGAIN, self._held_until - time.monotonic())))
+        finally:
+            holding.leave(name)
+        if self._over:
+            return
+        leaf = self._leaf
+        if leaf is None:
+            self.start()
+            return
+        current = self._engine.table.service(leaf.name)
+        if current is not None and not current.refused:
+            leaf = current
+            self._leaf = leaf
+        body = self.exchange.request.body
+        if body is not None:
+            body.rewind()
+        self._tried = None
+        self._fresh = True
+        self._choose(leaf)
+
     # -- out ----------------------------------------------------------------------------------------------------
 
     def _fail(self, error: EdgeError) -> None:
@@ -239,6 +287,8 @@ class Flow(Attempts):
         exchange.cause = error.cause
         exchange.detail = error.message
         exchange.response = failure_response(error, exchange.request)
+        if self._held_for is not None and error.status == 503:
+            exchange.response.headers.set("Retry-After", str(max(1, int(self._held_for.hold))))
         self._walk_out(self._reached - 1)
 
     def _respond(self, response: Response) -> None:

@@ -97,6 +97,13 @@ def _check_question(options: HealthCheck) -> None:
         raise ValueError(f"healthCheck.method: {options.method!r} is no method")
 
 
+class Deploy(Model, frozen=True):
+    """While servers are replaced."""
+
+    # how long a request waits while no server is there, before it is answered 503; at most 100 wait in each worker
+    hold: Duration = Duration(0)
+
+
 class Options(Model, frozen=True):
     """Options of ``loadBalancer``."""
 
@@ -116,6 +123,8 @@ class Options(Model, frozen=True):
     health_check: HealthCheck | None = None
     # passive health checks
     passive_health_check: PassiveHealthCheck | None = None
+    # while servers are replaced
+    deploy: Deploy = Deploy()
 
     def warnings(self) -> tuple[str, ...]:
         """Return sentences on what works, but hardly as meant."""

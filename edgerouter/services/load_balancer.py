@@ -11,9 +11,13 @@ the configuration that do not touch the check do not begin it anew. ``mode: grpc
 ``maxFailedAttempts``-th within ``failureWindow`` takes the server out for that long, or until an active check finds it
 well. A service all of whose servers are down answers 503, and services above it go elsewhere.
 
+``deploy.hold`` bridges the gap of a deployment that stops the old servers first: requests wait for a server up to that
+long, then they are answered 503 with Retry-After. Nothing of them was sent to any server meanwhile.
+
     labels:  edgerouter.http.services.shop.loadbalancer.server.port=8080
              edgerouter.http.services.shop.loadbalancer.passhostheader=true
              edgerouter.http.services.shop.loadbalancer.sticky.cookie.name=shop
+             edgerouter.http.services.shop.loadbalancer.deploy.hold=5s
 
     http:
       services:
@@ -67,6 +71,7 @@ class LoadBalancer(Service):
     def __init__(self, options: Options, context: PluginContext, servers: list[Server]) -> None:
         super().__init__(context.name)
         self.pass_host_header = bool(options.pass_host_header)
+        self.hold = float(options.deploy.hold)
         self.strategy = str(options.strategy)
         self.servers = servers
         self._now: Callable[[], float] = context.now

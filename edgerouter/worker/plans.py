@@ -68,6 +68,7 @@ class Plans:
                 return
             self._serving.engine.table = await self._assembler.table()
             self._assembler.renew_connections()
+            self._serving.engine.holding.wake()
         except Exception as fault:  # a fault of ours or of a plugin: what serves now goes on serving
             log.exception("configuration %d cannot be used", delta.generation)
             error = f"{type(fault).__name__}: {fault}"
