@@ -23,6 +23,7 @@ Table = Mapping[str, Any]  # name -> options class, or None where there are no o
 
 TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))  # as Go's strconv.ParseBool reads them
 FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+MANY: Final = "MANY"  # class attribute, true for options of a plugin that may be there several times, each under a name
 SECTIONS: Final = "sections"  # the field of an open struct that holds options of plugins, by the plugin's name
 VALUE_KEY: Final = "="  # key of a value that was given where options were given too
 _DROP: Final = object()
@@ -233,9 +234,30 @@ class _Walk:
     def _section(self, item: object, name: str, options: Any, path: Path, sections: dict[str, Any]) -> None:
         if boolean(item) is False:
             return
+        if isinstance(item, Mapping) and options is not None and getattr(options, MANY, False):
+            item = self._instances(item, name, options, path, sections)
+            if item is None:
+                return
         made, faults = fit(item, options or NoOptions, (*path, name), self.open_tables)
         self.faults.extend(faults)
         self._keep(sections, name, made, path)
+
+    def _instances(
+        self, item: Mapping[Any, Any], name: str, options: type, path: Path, sections: dict[str, Any]
+    ) -> dict[Any, Any] | None:
+        """Take out named instances (``docker: {east: {...}}`` is docker-east); None when nothing else stands there."""
+        known = fields_of(options)
+        named = {
+            str(key): below
+            for key, below in item.items()
+            if isinstance(below, Mapping) and str(key).lower() not in known
+        }
+        for key, below in named.items():
+            made, faults = fit(below, options, (*path, name, key), self.open_tables)
+            self.faults.extend(faults)
+            self._keep(sections, f"{name}-{key}", made, path)
+        rest = {key: below for key, below in item.items() if str(key) not in named}
+        return None if named and not rest else rest
 
     def _keep(self, result: dict[str, Any], name: str, made: Any, path: Path) -> None:
         if name in result:

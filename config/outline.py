@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import inspect as shapes
 
-from edgerouter.config.fit import SECTIONS, NoOptions, Table, fields_of, struct_of
+from edgerouter.config.fit import MANY, SECTIONS, NoOptions, Table, fields_of, struct_of
 from edgerouter.config.nest import INDEX
 from edgerouter.config.places import Path
 from edgerouter.config.static import StaticConfiguration
@@ -64,7 +64,8 @@ def below(shape: Any, part: str, tables: Tables) -> Any:
     shape = bare(shape)
     cls = struct_of(shape)
     if cls is not None:
-        return _member(cls, part.lower(), tables)
+        found = _member(cls, part.lower(), tables)
+        return _info(cls) if found is None and getattr(cls, MANY, False) else found
     if isinstance(shape, shapes.DictType):
         return shape.value_type
     if isinstance(shape, _LISTS):

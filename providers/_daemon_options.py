@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from edgerouter.clients.docker import ClientTLS, DockerClient
 from edgerouter.config.types import Duration, Secret
 from edgerouter.providers._label_options import LabelOptions
 
 
 class DaemonOptions(LabelOptions, frozen=True):
-    """A daemon, and what is taken from labels there."""
+    """A daemon, and what is taken from labels there. Several daemons stand under names of their own."""
 
+    MANY: ClassVar[bool] = True
     # the daemon: unix:///path, tcp://host:port or http(s)://host:port
     endpoint: str = "unix:///var/run/docker.sock"
     # basic authentication, for a daemon behind a proxy

@@ -39,6 +39,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     files_root: str
 
     @property
+    def section(self) -> str:
+        """Where the provider's options stand: ``docker.east`` for the instance docker-east."""
+        return self.provider.replace("-", ".", 1)
+
+    @property
     def prefix(self) -> str:
         """The prefix that advice is written with."""
         return self.prefixes[0] if self.prefixes else "edgerouter"
@@ -135,7 +140,7 @@ def _consider(bearer: Bearer, settings: Settings, decoded: Decoded) -> _Seen:
         title=bearer.title,
         allow_internal=settings.allow_internal,
         files_root=settings.files_root,
-        provider=settings.provider,
+        provider=settings.section,
     )
     draft = synthesize(_item(bearer, result, configuration, settings), settings.template, settings.provider)
     problems = (*_placed(bearer, result.problems), *refused)
@@ -174,7 +179,7 @@ def _item(bearer: Bearer, result: LabelResult, configuration: DynamicConfigurati
 
 def _not_taken(bearer: Bearer, result: LabelResult, settings: Settings) -> Verdict | None:
     """The verdict on a bearer that is not looked at further."""
-    prefix, where = settings.prefix, f"providers.{settings.provider}"
+    prefix, where = settings.prefix, f"providers.{settings.section}"
     bad_enable = next((problem for problem in result.problems if problem.path == "enable"), None)
     if bad_enable is not None:
         return Verdict("BAD_LABEL", f"{bad_enable.source}: {bad_enable.message}", f"write {prefix}.enable=true")

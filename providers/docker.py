@@ -8,6 +8,11 @@ Name: ``docker``. The daemon is only read: GET requests on containers, networks 
         exposedByDefault: false
         network: edge
 
+    providers:                 # several daemons: routers are called web@docker-east
+      docker:
+        east: {endpoint: "tcp://east.example:2376", tls: {ca: /ca.pem, cert: /cert.pem, key: /key.pem}}
+        west: {endpoint: "unix:///run/podman/podman.sock"}
+
     flags:   --providers.docker --providers.docker.exposedByDefault=false
     labels:  edgerouter.enable=true
              edgerouter.http.routers.shop.rule=Host(`shop.example.com`)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from edgerouter import registry
-from edgerouter.config.fit import dotted, fit, nearest
+from edgerouter.config.fit import MANY, dotted, fit, nearest
 from edgerouter.config.static import AccessLog as AccessLogOptions
 from edgerouter.config.static import Address, EntryPoint, StaticConfiguration, effective_entry_points, parse_address
 from edgerouter.contracts.snapshot import MetricsBackend, Provider, ProviderContext
@@ -139,12 +139,18 @@ def _sections(room: str, sections: Mapping[str, Any]) -> Iterator[tuple[str, Any
     """Name, class and options of every plugin of the room that is turned on."""
     plugins = registry.load(room)
     for name, section in sections.items():
-        plugin = plugins.get(name)
+        plugin = plugins.get(name) or _instance_of(name, plugins)
         if plugin is None:
             hint = nearest(name, plugins) or "leave it out"
             raise ConfigurationError(f"{room}.{name}: there is no such thing; {hint}")
         if section is not None and section is not False:
             yield name, plugin.cls, _fitted((room, name), section, plugin.options)
+
+
+def _instance_of(name: str, plugins: Mapping[str, registry.Plugin]) -> registry.Plugin | None:
+    """The plugin of ``docker-east``, an instance of docker."""
+    plugin = plugins.get(name.partition("-")[0])
+    return plugin if plugin is not None and getattr(plugin.options, MANY, False) else None
 
 
 def _fitted(path: tuple[str, ...], section: Any, cls: type | None) -> Any:
