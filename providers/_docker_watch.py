@@ -16,6 +16,7 @@ from edgerouter.providers._decision import Decoded, Settings
 from edgerouter.providers._docker_decide import decide
 from edgerouter.providers._docker_facts import (
     Container,
+    Place,
     find_place,
     health_of,
     read_container,
@@ -48,10 +49,18 @@ def stops(action: str, actor: Mapping[str, Any], stop_signal: str) -> bool:
     return action == "kill" and number in (*_KILLING, stop_signal)
 
 
+class Known(msgspec.Struct, frozen=True):
+    """What ``decide`` needs."""
+
+    containers: tuple[Container, ...]
+    place: Place
+
+
 class Watch(Follow):
     """What the daemon said of its containers, and who of them is about to stop."""
 
     filters = _EVENTS
+    facts = Known
 
     def __init__(self, client: DockerClient, settings: Settings) -> None:
         super().__init__(client)
@@ -118,5 +127,12 @@ class Watch(Follow):
 
     def answer(self) -> Snapshot:
         """See ``Follow``."""
-        place = find_place(own_id(), self.containers, host_address())
-        return decide(self.containers, place, self.settings, self.decoded)
+        return self.recall(self.known())
+
+    def known(self) -> Known:
+        """See ``Follow``."""
+        return Known(tuple(self.containers), find_place(own_id(), self.containers, host_address()))
+
+    def recall(self, known: Known) -> Snapshot:
+        """See ``Follow``."""
+        return decide(known.containers, known.place, self.settings, self.decoded)

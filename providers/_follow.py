@@ -15,10 +15,16 @@ from edgerouter.clients.docker import DockerClient
 from edgerouter.contracts.snapshot import Snapshot
 
 
+class UnfitDaemon(ConnectionError):
+    """The daemon answers, and cannot tell what is asked; says what it is and what to do."""
+
+
 class Follow:
-    """One connection's life. Heirs give ``filters`` (the API's JSON), ``mark``, ``renew``, ``answer`` and ``rest``."""
+    """One connection's life. Heirs give ``filters`` (the API's JSON), ``facts`` (their type), and the methods up to
+    ``rest``."""
 
     filters = ""
+    facts: type[Any] = object
 
     def __init__(self, client: DockerClient) -> None:
         self.client = client
@@ -36,6 +42,14 @@ class Follow:
 
     def answer(self) -> Snapshot:
         """Return the snapshot of what is known."""
+        raise NotImplementedError
+
+    def known(self) -> Any:
+        """Return the facts behind ``answer``: frozen structs, of the type ``facts``."""
+        raise NotImplementedError
+
+    def recall(self, known: Any) -> Snapshot:
+        """Return the snapshot of facts that were kept."""
         raise NotImplementedError
 
     def rest(self, heard: bool) -> float:

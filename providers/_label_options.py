@@ -37,6 +37,8 @@ class LabelOptions(Model, frozen=True):
     allow_internal: bool = False
     # the folder that labels may name files of; empty: none
     files_root: str = ""
+    # a file that keeps what was last known (0600, without secrets), for starts while the source is away; empty: none
+    state_file: str = ""
 
 
 def settings_of(options: LabelOptions, context: ProviderContext) -> Settings:

@@ -18,7 +18,7 @@ from edgerouter.contracts.snapshot import Snapshot
 from edgerouter.providers._decision import Decoded, Settings
 from edgerouter.providers._docker_place import own_id
 from edgerouter.providers._docker_watch import stops
-from edgerouter.providers._follow import Follow
+from edgerouter.providers._follow import Follow, UnfitDaemon
 from edgerouter.providers._swarm_decide import decide
 from edgerouter.providers._swarm_facts import (
     COMING,
@@ -47,8 +47,11 @@ _EVENTS: Final = json.dumps(
 _ENDS: Final = frozenset({"die", "stop", "destroy", "health_status: unhealthy"})
 
 
-class UnfitDaemon(ConnectionError):
-    """The daemon is no Swarm manager; says what it is and what to do."""
+class Known(msgspec.Struct, frozen=True):
+    """What ``decide`` needs."""
+
+    swarm: Swarm
+    where: Where
 
 
 def check_manager(info: dict[str, Any], endpoint: str) -> None:
@@ -73,6 +76,7 @@ class SwarmWatch(Follow):
     """What the manager said. ``refresh`` is the time between listings when nothing happens, in seconds."""
 
     filters = _EVENTS
+    facts = Known
 
     def __init__(self, client: DockerClient, settings: Settings, endpoint: str, refresh: float) -> None:
         super().__init__(client)
@@ -153,7 +157,15 @@ class SwarmWatch(Follow):
 
     def answer(self) -> Snapshot:
         """See ``Follow``."""
-        return decide(self.swarm, self.where, self.settings, self.decoded)
+        return self.recall(self.known())
+
+    def known(self) -> Known:
+        """See ``Follow``."""
+        return Known(self.swarm, self.where)
+
+    def recall(self, known: Known) -> Snapshot:
+        """See ``Follow``."""
+        return decide(known.swarm, known.where, self.settings, self.decoded)
 
     def rest(self, heard: bool) -> float:
         """See ``Follow``: short after events and changes, longer with every listing that found nothing new."""

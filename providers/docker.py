@@ -24,13 +24,11 @@ Name: ``docker``. The daemon is only read: GET requests on containers, networks 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-from edgerouter.clients.docker import TRANSPORT_ERRORS
-from edgerouter.contracts.snapshot import Provider, ProviderContext, Snapshot
-from edgerouter.providers._daemon_options import DaemonOptions, connect
+from edgerouter.clients.docker import DockerClient
+from edgerouter.providers._daemon import DaemonProvider
+from edgerouter.providers._daemon_options import DaemonOptions
 from edgerouter.providers._docker_watch import Watch
-from edgerouter.providers._label_options import settings_of
+from edgerouter.providers._follow import Follow
 from edgerouter.registry import provider
 
 
@@ -39,29 +37,9 @@ class DockerOptions(DaemonOptions, frozen=True):
 
 
 @provider("docker", DockerOptions)
-class DockerProvider(Provider):
+class DockerProvider(DaemonProvider):
     """Lists containers at every event, and yields what ``decide`` makes of them when it changed."""
 
-    options: DockerOptions
-
-    def __init__(self, options: DockerOptions, context: ProviderContext) -> None:
-        """Raises ConfigurationError for a constraint or default rule that cannot be used."""
-        super().__init__(options, context)
-        self._settings = settings_of(options, context)
-
-    def watch(self) -> AsyncIterator[Snapshot]:
-        """Yield at once and at every change; raises ConnectionError when the daemon or its event stream is lost."""
-        return self._watch()
-
-    async def _watch(self) -> AsyncIterator[Snapshot]:
-        options = self.options
-        client = connect(options)
-        try:
-            async for snapshot in Watch(client, self._settings).run(follow=options.watch):
-                yield snapshot
-        except TRANSPORT_ERRORS as error:
-            raise ConnectionError(
-                f"the Docker daemon at {options.endpoint}: {error or type(error).__name__}"
-            ) from error
-        finally:
-            await client.close()
+    def follow(self, client: DockerClient) -> Follow:
+        """See ``DaemonProvider``."""
+        return Watch(client, self._settings)

@@ -20,14 +20,12 @@ services (``deploy.labels`` in a stack file), not on their containers.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-from edgerouter.clients.docker import TRANSPORT_ERRORS
+from edgerouter.clients.docker import DockerClient
 from edgerouter.config.types import Duration
-from edgerouter.contracts.snapshot import Provider, ProviderContext, Snapshot
-from edgerouter.providers._daemon_options import DaemonOptions, connect
-from edgerouter.providers._label_options import settings_of
-from edgerouter.providers._swarm_watch import SwarmWatch, UnfitDaemon
+from edgerouter.providers._daemon import DaemonProvider
+from edgerouter.providers._daemon_options import DaemonOptions
+from edgerouter.providers._follow import Follow
+from edgerouter.providers._swarm_watch import SwarmWatch
 from edgerouter.registry import provider
 
 
@@ -39,32 +37,12 @@ class SwarmOptions(DaemonOptions, frozen=True):
 
 
 @provider("swarm", SwarmOptions)
-class SwarmProvider(Provider):
+class SwarmProvider(DaemonProvider):
     """Lists services and tasks, and yields what ``decide`` makes of them when it changed."""
 
     options: SwarmOptions
 
-    def __init__(self, options: SwarmOptions, context: ProviderContext) -> None:
-        """Raises ConfigurationError for a constraint or default rule that cannot be used."""
-        super().__init__(options, context)
-        self._settings = settings_of(options, context)
-
-    def watch(self) -> AsyncIterator[Snapshot]:
-        """Yield at once and at every change; raises ConnectionError when the manager is lost, or is none."""
-        return self._watch()
-
-    async def _watch(self) -> AsyncIterator[Snapshot]:
+    def follow(self, client: DockerClient) -> Follow:
+        """See ``DaemonProvider``."""
         options = self.options
-        client = connect(options)
-        watch = SwarmWatch(client, self._settings, options.endpoint, max(float(options.refresh_seconds), 0.2))
-        try:
-            async for snapshot in watch.run(follow=options.watch):
-                yield snapshot
-        except UnfitDaemon:
-            raise
-        except TRANSPORT_ERRORS as error:
-            raise ConnectionError(
-                f"the Docker daemon at {options.endpoint}: {error or type(error).__name__}"
-            ) from error
-        finally:
-            await client.close()
+        return SwarmWatch(client, self._settings, options.endpoint, max(float(options.refresh_seconds), 0.2))

@@ -136,3 +136,4 @@ class DockerClient:
         """End the event stream and close all connections."""
         with suppress(*TRANSPORT_ERRORS):
             await self._docker.close()
+        await self._docker.session.close()  # closing fails half-way where the event stream has failed

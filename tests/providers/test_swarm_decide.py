@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edgerouter.contracts.snapshot import ProviderContext, Snapshot, Workload
+from edgerouter.providers._follow import UnfitDaemon
 from edgerouter.providers._label_options import settings_of
 from edgerouter.providers._swarm_decide import decide
 from edgerouter.providers._swarm_facts import (
@@ -21,7 +22,7 @@ from edgerouter.providers._swarm_facts import (
     read_service,
     read_task,
 )
-from edgerouter.providers._swarm_watch import UnfitDaemon, check_manager
+from edgerouter.providers._swarm_watch import check_manager
 from edgerouter.providers.swarm import SwarmOptions
 from edgerouter.registry import load
 

@@ -1,0 +1,82 @@
+"""The life of a provider that follows a daemon: connect, yield what it says, keep it for starts without the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from edgerouter.clients.docker import TRANSPORT_ERRORS, DockerClient
+from edgerouter.contracts.snapshot import Provider, ProviderContext, Snapshot
+from edgerouter.providers._daemon_options import DaemonOptions, connect
+from edgerouter.providers._follow import Follow, UnfitDaemon
+from edgerouter.providers._label_options import settings_of
+from edgerouter.providers._last_known import load, marked, save, secret_words
+
+log = logging.getLogger("edgerouter.providers")
+
+
+class DaemonProvider(Provider):
+    """Follows a daemon, and keeps what it said. Heirs make the ``Follow``."""
+
+    options: DaemonOptions
+
+    def __init__(self, options: DaemonOptions, context: ProviderContext) -> None:
+        """Raises ConfigurationError for a constraint or default rule that cannot be used."""
+        super().__init__(options, context)
+        self._settings = settings_of(options, context)
+        self._words = secret_words(context.kinds) if options.state_file else frozenset()
+        self._recalled = False
+        self._kept: Any = None
+
+    def follow(self, client: DockerClient) -> Follow:
+        """Make what follows the daemon."""
+        raise NotImplementedError
+
+    def watch(self) -> AsyncIterator[Snapshot]:
+        """Yield at once and at every change; raises ConnectionError when the daemon or its event stream is lost."""
+        return self._watch()
+
+    async def _watch(self) -> AsyncIterator[Snapshot]:
+        options = self.options
+        client = connect(options)
+        follow = self.follow(client)
+        try:
+            async for snapshot in follow.run(follow=options.watch):
+                self._recalled = True
+                yield snapshot
+                await self._keep(follow)
+        except TRANSPORT_ERRORS as error:
+            recalled = self._recall(follow)
+            if recalled is not None:
+                yield recalled
+            if isinstance(error, UnfitDaemon):
+                raise
+            raise ConnectionError(
+                f"the Docker daemon at {options.endpoint}: {error or type(error).__name__}"
+            ) from error
+        finally:
+            await client.close()
+
+    async def _keep(self, follow: Follow) -> None:
+        if not self.options.state_file:
+            return
+        known = follow.known()
+        if known == self._kept:
+            return
+        self._kept = known
+        try:
+            await asyncio.to_thread(save, self.options.state_file, known, self._words)
+        except OSError as error:
+            log.warning("%s: what is known cannot be kept in %s: %s", self.context.name, self.options.state_file, error)
+
+    def _recall(self, follow: Follow) -> Snapshot | None:
+        """What was known before the start, once, and only until the daemon has answered."""
+        if self._recalled or not self.options.state_file:
+            return None
+        self._recalled = True
+        found = load(self.options.state_file, follow.facts)
+        if found is None:
+            return None
+        return marked(follow.recall(found[0]), found[1], f"providers.{self.context.name}")
