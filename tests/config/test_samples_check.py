@@ -47,6 +47,6 @@ def test_the_stack_of_many_versions_has_labels_that_are_understood(version: str)
     kinds = {room: {name: plugin.options for name, plugin in registry.load(room).items()} for room in rooms}
     stack = yaml.safe_load((SAMPLES / "swarm-versions.yml").read_text().replace("${VERSION}", version))
     for service in stack["services"].values():
-        found = decode_labels(service["deploy"]["labels"], kinds)
+        found = decode_labels(dict(label.split("=", 1) for label in service["deploy"]["labels"]), kinds)
         assert found.problems == () and found.enable and found.port == 80
         assert all(name.startswith(version) for name in found.configuration.http.routers)
