@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from edgerouter.contracts.plugins import Server, Service
 from edgerouter.errors import ALWAYS, REUSED_ONLY, UPSTREAM, EdgeError, NoServer
@@ -19,6 +20,7 @@ from edgerouter.net.pool import Pool
 from edgerouter.net.session import Downstream, Session, Upstream
 from edgerouter.proxy import forwarded
 from edgerouter.proxy.failures import as_edge_error
+from edgerouter.proxy.holding import LOOK_AGAIN
 from edgerouter.proxy.watch import Watch
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class Attempts(Session):
         self._appended_peer = False
         self._responding = False
         self._over = False
+        self._held_for: Service | None = None  # the service whose hold the request has used
+        self._held_until = 0.0
         self._task: asyncio.Task[None] | None = None
         self._watch: Watch | None = None
         self._tunnel: Body | None = None
@@ -53,15 +57,58 @@ class Attempts(Session):
     def _fail(self, error: EdgeError) -> None:
         """Make the error the response and walk back."""
 
-    def _hold(self, service: Service) -> bool:
-        """Wait for a server of the service and try again; False when that is not granted."""
-        return False
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it as the exchange's task."""
+
+    def start(self) -> None:
+        """Match, and walk."""
 
     def _respond(self, response: Response) -> None:
         """Take the response and walk back."""
 
     def _end(self, body_bytes: int) -> None:
         """The exchange is over."""
+
+    # -- waiting for a server -----------------------------------------------------------------------------------
+
+    def _hold(self, service: Service) -> bool:
+        """Wait for a server and try again: granted while the service's ``hold`` lasts, fewer than 100 wait, and the request's body is
+        all there or untouched."""
+        if self._held_for is None:
+            if service.hold <= 0.0 or not self.recorded:
+                return False
+            self._held_for = service
+            self._held_until = time.monotonic() + service.hold
+        body = self.exchange.request.body
+        if body is not None and not replayable(body):
+            return False
+        if time.monotonic() >= self._held_until or not self._engine.holding.enter(service.name):
+            return False
+        self._spawn(self._wait_for_server(service.name))
+        return True
+
+    async def _wait_for_server(self, name: str) -> None:
+        holding = self._engine.holding
+        try:
+            await holding.wait(max(0.0, min(LOOK_AGAIN, self._held_until - time.monotonic())))
+        finally:
+            holding.leave(name)
+        if self._over:
+            return
+        leaf = self._leaf
+        if leaf is None:
+            self.start()
+            return
+        current = self._engine.table.service(leaf.name)
+        if current is not None and not current.refused:
+            leaf = current
+            self._leaf = leaf
+        body = self.exchange.request.body
+        if body is not None:
+            body.rewind()
+        self._tried = None
+        self._fresh = True
+        self._choose(leaf)
 
     # -- to a server --------------------------------------------------------------------------------------------
 

@@ -31,7 +31,6 @@ from edgerouter.proxy.attempts import Attempts, replayable
 from edgerouter.proxy.collect import read_all
 from edgerouter.proxy.entry_rules import EntryRules
 from edgerouter.proxy.failures import as_edge_error, failure_response
-from edgerouter.proxy.holding import LOOK_AGAIN
 from edgerouter.proxy.phases import (
     ON_END,
     ON_REQUEST,
@@ -65,8 +64,6 @@ class Flow(Attempts):
         self._top: Service | None = None  # where the way down the service tree begins
         self._own = 0  # steps that stand before any that a service brings
         self._retired: list[Middleware] | None = None
-        self._held_for: Service | None = None  # the service whose hold the request has used
-        self._held_until = 0.0
 
     # -- in -----------------------------------------------------------------------------------------------------
 
@@ -237,47 +234,6 @@ class Flow(Attempts):
                 self._walk_in(position)
                 return
         self._choose(self._leaf)
-
-    # -- waiting for a server -----------------------------------------------------------------------------------
-
-    def _hold(self, service: Service) -> bool:
-        """See ``Attempts``: granted while the service's ``hold`` lasts, fewer than 100 wait, and the request's body is
-        all there or untouched."""
-        if self._held_for is None:
-            if service.hold <= 0.0 or not self.recorded:
-                return False
-            self._held_for = service
-            self._held_until = time.monotonic() + service.hold
-        body = self.exchange.request.body
-        if body is not None and not replayable(body):
-            return False
-        if time.monotonic() >= self._held_until or not self._engine.holding.enter(service.name):
-            return False
-        self._spawn(self._wait_for_server(service.name))
-        return True
-
-    async def _wait_for_server(self, name: str) -> None:
-        holding = self._engine.holding
-        try:
-            await holding.wait(max(0.0, min(LOOK_AGAIN, self._held_until - time.monotonic())))
-        finally:
-            holding.leave(name)
-        if self._over:
-            return
-        leaf = self._leaf
-        if leaf is None:
-            self.start()
-            return
-        current = self._engine.table.service(leaf.name)
-        if current is not None and not current.refused:
-            leaf = current
-            self._leaf = leaf
-        body = self.exchange.request.body
-        if body is not None:
-            body.rewind()
-        self._tried = None
-        self._fresh = True
-        self._choose(leaf)
 
     # -- out ----------------------------------------------------------------------------------------------------
 
