@@ -72,8 +72,8 @@ class Attempts(Session):
     # -- waiting for a server -----------------------------------------------------------------------------------
 
     def _hold(self, service: Service) -> bool:
-        """Wait for a server and try again: granted while the service's ``hold`` lasts, fewer than 100 wait, and the request's body is
-        all there or untouched."""
+        """Wait for a server and try again: granted while the service's ``hold`` lasts, fewer than 100 wait, and the
+        request's body is all there or untouched."""
         if self._held_for is None:
             if service.hold <= 0.0 or not self.recorded:
                 return False
