@@ -2,7 +2,7 @@
 lists of curves, certificates of clients that are asked for but not verified.
 
 The functions are called in the very library that ``ssl`` has loaded, on the ``SSL_CTX`` behind an ``SSLContext``. Where
-that lies is checked before anything is touched (docs/decisions/0012-tls.md); where the check fails, ``REASON``
+that lies is checked before anything is touched (docs/decisions/0014-tls.md); where the check fails, ``REASON``
 says why, and what needs it is a named problem instead of a guess. Nothing about options or certificates lives here.
 
 Compiled code lets go of a local variable after its last use, not at the function's end: what C works on is therefore
