@@ -14,10 +14,10 @@ from edgerouter.control.explain import Explained
 from edgerouter.control.explain_text import explained, ledger
 
 _EXPLAIN: Final = """\
-Usage: edgerouter explain URL | ID [flags]
+Usage: edgerouter explain URL [flags]
 
 Says which router takes a request and why, which ones came near, what it passes, and what discovery left out that would
-have taken it. ID is what the 404 page shows to trusted networks.
+have taken it.
 
     -H, --header='Name: value'   a header of the request, as often as needed
     --method=GET                 its method
@@ -71,7 +71,7 @@ def explain(arguments: Sequence[str]) -> int:
     try:
         given = _Arguments(arguments, ("header", "method", "entrypoint", "client", "api"), ("json",))
         if len(given.words) != 1:
-            raise ValueError("name one URL, or the id that a 404 page shows")
+            raise ValueError("name one URL")
     except ValueError as error:
         return _refuse(f"explain: {error}", _EXPLAIN)
     query = [("url", given.words[0])]
