@@ -7,8 +7,11 @@ blocks stay as they are. The table of options comes from the options class, its 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
 from textwrap import dedent
 from typing import Any, Final
 
@@ -165,7 +168,9 @@ def pages(plugins: Mapping[str, Any]) -> dict[str, str]:
 
 
 def module_docstring(cls: type) -> str:
-    """The docstring of the file that a class stands in."""
-    from importlib import import_module
-
-    return import_module(cls.__module__).__doc__ or ""
+    """The docstring of the file that a class stands in; a compiled one's is in its source, which is installed too."""
+    module = import_module(cls.__module__)
+    if module.__doc__:
+        return module.__doc__
+    source = Path(str(module.__file__)).with_name(f"{cls.__module__.rpartition('.')[2]}.py")
+    return ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")), clean=False) or ""

@@ -144,7 +144,7 @@ class TlsFront(Opening):
     def turn_away(self, why: str) -> None:
         """No hello, or not in time."""
         transport = self._transport
-        self._transport = None
+        self._transport, self._data = None, b""
         self._stop_waiting()
         self._threshold.refused(self, "NO_CLIENT_HELLO", why)
         if transport is not None:
@@ -207,7 +207,7 @@ class TlsFront(Opening):
     def _refuse(self, alert: int, cause: str, why: str) -> None:
         """Say so in TLS's own words (RFC 8446 section 6.2), and close."""
         transport = self._transport
-        self._transport = None
+        self._transport, self._data = None, b""  # so that the connection's end is not counted as well
         self._stop_waiting()
         self._threshold.refused(self, cause, why)
         if transport is not None:

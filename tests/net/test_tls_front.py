@@ -122,6 +122,7 @@ async def test_strict_names(rig: Rig) -> None:
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     assert await status(rig, unverified, "a.test") == 200
     assert await status(rig, unverified, "other.test") == 0
+    assert rig.refusals == ["TLS_HANDSHAKE"]
 
 
 async def test_no_name_means_the_address(rig: Rig) -> None:
@@ -207,6 +208,7 @@ BAD = {
 async def test_bad_hellos_get_an_alert(rig: Rig, what: str) -> None:
     assert await rig.ask(BAD[what]) == b"\x15\x03\x01\x00\x02\x02\x32"
     assert not rig.engine.doors.waiting and rig.records == []
+    assert rig.refusals == ["BAD_CLIENT_HELLO"]
 
 
 async def test_a_hello_byte_by_byte(rig: Rig) -> None:
@@ -255,6 +257,7 @@ async def test_who_waited_longest_is_sent_away_first(rig: Rig) -> None:
         writers.append((reader, writer))
     await rig.until(lambda: len(rig.engine.doors.waiting) == MOST_WAITING, 30)
     assert await asyncio.wait_for(writers[0][0].read(), 20) == b""
+    assert set(rig.refusals) == {"NO_CLIENT_HELLO"}
     assert await status(rig, client()) == 200
     for _, writer in writers:
         writer.transport.abort()

@@ -32,7 +32,7 @@ def provoked_elsewhere() -> set[str]:
     """Causes that a test beside the tables expects as an exchange's record or log line; each in quotation marks in an
     assertion, or as a parameter or an argument of ``check``, which asserts it."""
     found: set[str] = set()
-    for folder in ("proxy", "live", "middlewares"):
+    for folder in ("proxy", "live", "middlewares", "net"):
         for path in (ROOT / "tests" / folder).glob("test_*.py"):
             if path != pathlib.Path(__file__):
                 for node in ast.walk(ast.parse(path.read_text())):

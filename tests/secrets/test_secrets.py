@@ -99,6 +99,7 @@ def found(room: str) -> list[tuple[str, OptionPath]]:
 STATIC = [(room, name, path) for room in ("providers", "metrics") for name, path in found(room)]
 STATIC += [("", "", path) for path in secrets_of(StaticConfiguration)]
 TOYS = [(room, "toy", path) for room in ("middlewares", "services") for path in secrets_of(ToyOptions)]
+TRANSPORT = list(secrets_of(ServersTransport))
 DYNAMIC = [(room, name, path) for room in ("middlewares", "services") for name, path in found(room)] + TOYS
 
 
@@ -109,8 +110,9 @@ def test_the_walk_finds_what_there_is() -> None:
         *(("inner", "token"), ("rows", "[]", "token")),
     }
     for name, cls in ROOT_MODELS.items():
-        if name != "static":
+        if name not in ("static", "serversTransport"):
             assert not list(secrets_of(cls)), f"{name} has secrets now: set them below"
+    assert set(TRANSPORT) == {("certificates", "[]", "certFile"), ("certificates", "[]", "keyFile")}
 
 
 def test_options_that_sound_like_secrets_are_secrets() -> None:
@@ -254,6 +256,25 @@ async def test_a_secret_in_the_wrong_place_is_not_quoted(
         pages = await _pages(built)
         shown = [*pages.values(), repr(built.problems), caplog.text]
         assert not [text for text in shown if HIDDEN in text], wrong
+
+
+@pytest.mark.parametrize("path", TRANSPORT, ids=str)
+async def test_secrets_of_transports_are_told_to_workers_only(path: OptionPath) -> None:
+    """The form of a pasted key, since any other text is a file's name, and names of files are shown."""
+    pasted = f"-----BEGIN PRIVATE KEY-----\n{HIDDEN}\n-----END PRIVATE KEY-----\n"
+    servers = {"servers": [{"url": "https://10.0.0.1"}], "serversTransport": "t"}
+    for options in (plain(path, pasted), *(wrong for wrong in _mistakes(path))):
+        http = {
+            "routers": {"r": {"rule": "Path(`/`)", "service": "s"}},
+            "services": {"s": {"loadBalancer": servers}},
+            "serversTransports": {"t": options},
+        }
+        configuration, problems = decode_dynamic({"http": http}, kinds(), "file")
+        static = StaticConfiguration(entry_points={"web": EntryPoint(address=":80")}, api=Api())
+        file = Snapshot(configuration=configuration, problems=tuple(problems))
+        built = build(Inputs(static=static, snapshots={"internal": internal_snapshot(static, "/x"), "file": file}))
+        shown = [*(await _pages(built)).values(), repr(configuration), repr(problems), repr(built.problems)]
+        assert not [text for text in shown if HIDDEN in text], options
 
 
 @pytest.mark.parametrize("path", list(secrets_of(ToyOptions)), ids=str)
