@@ -7,6 +7,7 @@ the bound has room for that. Who makes requests cheaper lowers it; who needs mor
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -21,6 +22,9 @@ if is_compiled():  # uncompiled, the number says nothing
     def test_a_request_takes_no_more_instructions_than_it_did(tmp_path: pathlib.Path) -> None:
         out = tmp_path / "counts.json"
         command = [sys.executable, str(BENCHMARK), "--json", str(out), "plain"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+        beside = {**os.environ, "PYTHONSAFEPATH": ""}  # the benchmark's parts stand beside it
+        done = subprocess.run(
+            command, cwd=tmp_path, env=beside, capture_output=True, text=True, timeout=600, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert 10_000 < json.loads(out.read_text())["plain"] < MOST
