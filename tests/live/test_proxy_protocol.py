@@ -212,11 +212,16 @@ async def test_without_a_header_the_peer_speaks_for_itself(behind: Behind) -> No
 
 
 async def test_bytes_that_are_neither_header_nor_request_are_refused(behind: Behind) -> None:
-    for garbage in (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"PROXX TCP4\r\n\r\n", b"\x00\r\n\r\n"):
+    alert = b"\x15\x03\x01"  # what begins as TLS is refused in TLS's own words
+    for garbage, answer in (
+        (b"\x16\x03\x01\x00\x04\x0e\x00\x00\x00", alert),
+        (b"PROXX TCP4\r\n\r\n", b"HTTP/1.1 400 "),
+        (b"\x00\r\n\r\n", b"HTTP/1.1 400 "),
+    ):
         async with asyncio.timeout(30):
             reader, writer = await behind.open("web", DIRECT)
             writer.write(garbage)
-            assert (await silence(reader)).startswith(b"HTTP/1.1 400 "), garbage
+            assert (await silence(reader)).startswith(answer), garbage
             writer.close()
     assert behind.echo.requests == 0
 
