@@ -106,7 +106,7 @@ class Pool:
         self._home: dict[PoolKey, Pool] | None = None
         self._key: PoolKey | None = None
         self._idle: list[UpstreamConnection] = []
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._connecting: dict[asyncio.Task[None], Session] = {}
 
     def keep_in(self, home: dict[PoolKey, Pool], key: PoolKey) -> None:
         """Stand in ``home`` until the last server has left."""
@@ -137,9 +137,15 @@ class Pool:
                     break
                 connection.close()
         task = self._loop.create_task(self._connect(session, limit))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        self._connecting[task] = session
+        task.add_done_callback(self._dialled)
         return None
+
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        """A dial is over. One that was given up says nothing itself: it may not even have begun."""
+        session = self._connecting.pop(task)
+        if task.cancelled() and self._closed:
+            session.upstream_failed(ConnectRefused("the server was taken out of service"), None)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back."""
@@ -174,10 +180,6 @@ class Pool:
             seconds = limit
         try:
             connection = await asyncio.wait_for(self._open(session), seconds or None)
-        except asyncio.CancelledError:
-            if not self._closed:
-                raise
-            session.upstream_failed(ConnectRefused("the server was taken out of service"), None)
         except EdgeError as error:
             session.upstream_failed(error, None)
         except TimeoutError:

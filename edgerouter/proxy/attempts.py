@@ -99,16 +99,12 @@ class Attempts(Session):
         if leaf is None:
             self.start()
             return
-        current = self._engine.table.service(leaf.name)
-        if current is not None and not current.refused:
-            leaf = current
-            self._leaf = leaf
         body = self.exchange.request.body
         if body is not None:
             body.rewind()
         self._tried = None
         self._fresh = True
-        self._choose(leaf)
+        self._choose(self._leaf_of_now(leaf))
 
     # -- to a server --------------------------------------------------------------------------------------------
 
@@ -157,7 +153,19 @@ class Attempts(Session):
         if server is not None:
             self._other = None
             return server
-        return leaf.choose(self.exchange)
+        server = leaf.choose(self.exchange)
+        if server is not None and server.retired:
+            # The configuration changed since the request came, and this server's address may be nobody's by now.
+            server = self._leaf_of_now(leaf).choose(self.exchange)
+        return server
+
+    def _leaf_of_now(self, leaf: Service) -> Service:
+        """The service as the configuration has it now; as it was, where it is gone or broken."""
+        current = self._engine.table.service(leaf.name)
+        if current is not None and not current.refused:
+            leaf = current
+            self._leaf = leaf
+        return leaf
 
     def _send(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -238,11 +246,7 @@ class Attempts(Session):
         leaf, tried = self._leaf, self._tried
         if leaf is None or tried is None:
             return False
-        current = self._engine.table.service(leaf.name)
-        if current is not None and current is not leaf and not current.refused:
-            # The configuration changed meanwhile: the servers of now, not those of when the request came.
-            leaf = current
-            self._leaf = leaf
+        leaf = self._leaf_of_now(leaf)
         for _ in range(16):
             server = leaf.choose(self.exchange)
             if server is None:

@@ -180,8 +180,7 @@ async def test_s3_replace(own: Boxes, tmp_path: Path, stop: str) -> None:
 def causes_of(log: Path, ids: set[str]) -> list[str]:
     """The causes in the access log of requests that were answered 5xx, as many as ``ids``."""
     found = [json.loads(line) for line in log.read_text().splitlines()]
-    key = next((key for key in found[0] if key.lower() == "cause"), "cause") if found else "cause"
-    causes = [str(line.get(key, "")) for line in found if line.get("DownstreamStatus", 0) >= 500]
+    causes = [str(line.get("Cause", "")) for line in found if line.get("DownstreamStatus", 0) >= 500]
     assert len(causes) >= len(ids), f"{len(ids)} failed and the log names {len(causes)}"
     return causes
 

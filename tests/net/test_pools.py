@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy_rig import Rig, answering
+import pytest
+from proxy_rig import Rig, RoundRobin, answering
 
 from edgerouter.contracts.plugins import Server
+from edgerouter.errors import EdgeError
 from edgerouter.net.pool import Pool, TransportSettings
+from edgerouter.net.session import Session, Upstream
 from edgerouter.worker.assemble_services import close
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -87,6 +90,45 @@ async def test_a_retired_server_that_is_asked_late_leaves_nothing_behind() -> No
     close(rig.servers[0])  # before its first request: an exchange that chose it earlier may still come
     await counted.ask(1)
     assert len(rig.engine.pools) == 0
+    await rig.stop()
+
+
+class Waiting(Session):
+    """An exchange that waits for a connection."""
+
+    def __init__(self) -> None:
+        self.outcome: asyncio.Future[EdgeError] = asyncio.get_running_loop().create_future()
+
+    def upstream_failed(self, error: EdgeError, upstream: Upstream | None) -> None:
+        self.outcome.set_result(error)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_who_waits_for_a_server_that_leaves_hears_of_it_at_once(begun: bool) -> None:
+    # A container that was removed answers no SYN; the dial may not even have begun when its server leaves.
+    rig = await Rig.start()
+    server = Server("http://198.51.100.1:80", "http", "198.51.100.1", 80)  # RFC 5737: nobody's
+    pool = rig.engine.make_pool(server)
+    waiting = Waiting()
+    assert pool.acquire(waiting, False, False) is None
+    if begun:
+        for _ in range(3):  # turns of the loop
+            await asyncio.sleep(0)
+    close(server)
+    error = await asyncio.wait_for(waiting.outcome, 5)
+    assert error.cause == "CONNECT_REFUSED"
+    await rig.stop()
+
+
+async def test_who_comes_late_to_a_server_that_left_gets_one_of_now() -> None:
+    counted = await Counted.start(servers=1)
+    rig = counted.rig
+    rig.services["app@test"] = RoundRobin("app@test", [counted.rig.servers[0]])
+    gone = Server("http://198.51.100.1:80", "http", "198.51.100.1", 80)
+    rig.service.servers = [gone]  # the service of the request's route, as it was when the request came
+    close(gone)
+    await counted.ask(1)
+    assert gone.pool is None
     await rig.stop()
 
 
