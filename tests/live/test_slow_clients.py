@@ -37,9 +37,11 @@ def dynamic(url: str) -> dict[str, Any]:
 
 
 async def big(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A server that reads whatever it is sent and answers 8 MB, for readers that want little of it."""
+    """A server that reads the whole request before it answers 8 MB, for readers that want little of it."""
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
+            length = re.search(rb"(?i)content-length: *(\d+)", head)
+            await reader.readexactly(int(length[1]) if length else 0)
             size = 2 if b"/innocent" in head else 8_000_000
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
             await writer.drain()
