@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from live.docker_load import Load, ids_of
 from live.swarm_daemon import SwarmDaemon, swarm_daemon
 from live.toolbox import fetch, until
 
+import edgerouter.config
 from edgerouter.contracts.snapshot import Snapshot
 from edgerouter.providers._docker_place import own_id
 from edgerouter.providers.swarm import SwarmOptions, SwarmProvider
@@ -202,6 +204,51 @@ async def test_s6_dnsrr_global_and_the_ledger(daemon: SwarmDaemon, edge: Edge) -
     assert await edge.until_status("shop.test", 200) < 1.0, "a new task must be in rotation within a second"
     await run(daemon, "service", "rm", "shop", "agent")
     await edge.until_status("shop.test", 404)
+
+
+async def test_s9_many_versions_of_one_environment(daemon: SwarmDaemon, edge: Edge) -> None:
+    """Stacks of the documented sample, told apart by labels alone; removing one leaves the other untouched."""
+    for version in ("v1", "v2"):
+        await asyncio.to_thread(deploy, daemon, version)
+    for version in ("v1", "v2"):
+        await edge.until_status(f"{version}.test.example", 200)
+        await until_served_by(edge, f"{version}.test.example", "/x")
+    await run(daemon, "stack", "rm", "v1")
+    statuses = []
+    ends = time.monotonic() + 30
+    while (await edge.ask("v1.test.example")).status != 404:
+        statuses.append((await edge.ask("v2.test.example")).status)
+        assert time.monotonic() < ends, daemon.logs("edgerouter")
+    statuses.append((await edge.ask("v2.test.example")).status)
+    assert set(statuses) == {200}
+    await run(daemon, "stack", "rm", "v2")
+
+
+async def until_served_by(edge: Edge, host: str, path: str) -> None:
+    """Wait until the api answers, whose router strips /api; until its task is there, that router sleeps, and the
+    environment's other one takes the request."""
+    ends = time.monotonic() + 30
+    while (reply := await edge.ask(host, f"/api{path}")).status != 200 or reply.json()["path"] != path:
+        assert time.monotonic() < ends, (reply.text, edge.daemon.logs("edgerouter"))
+
+
+def deploy(daemon: SwarmDaemon, version: str) -> None:
+    """``docker stack deploy`` of the sample, with the test server for both of its images."""
+    sample = Path(edgerouter.config.__file__).parent / "samples" / "swarm-versions.yml"
+    image = docker_images.server_image()
+    environment = {**os.environ, "VERSION": version, "WEB_IMAGE": image, "API_IMAGE": image}
+    words = [
+        "docker",
+        "--host",
+        daemon.endpoint,
+        "stack",
+        "deploy",
+        "--resolve-image=never",
+        "-c",
+        str(sample),
+        version,
+    ]
+    docker_images.run(words, env=environment)
 
 
 STRATEGIES = [("start-first", "graceful", 2), ("stop-first", "graceful", 2), ("start-first", "at-once", 1)]
