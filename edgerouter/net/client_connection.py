@@ -25,7 +25,7 @@ from edgerouter.net.client_responses import (
     ClientTimeouts,
 )
 from edgerouter.net.clock import Clock
-from edgerouter.net.session import Handler
+from edgerouter.net.session import Handler, client_of
 from edgerouter.wire import http1
 from edgerouter.wire.client_hello import HANDSHAKE
 
@@ -65,10 +65,7 @@ class ClientConnection(ClientResponses):
         self._transport = transport
         self._opened = self._clock.now
         if not self.client_address:
-            peer = transport.get_extra_info("peername")
-            if isinstance(peer, tuple) and len(peer) >= 2:
-                self.client_address = str(peer[0]).split("%", 1)[0]
-                self.client_port = int(peer[1])
+            self.client_address, self.client_port = client_of(transport.get_extra_info("peername"))
         self._clock.schedule(self, self._timeouts.read)
         self._handler.connected(self)
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from edgerouter.errors import EdgeError
 from edgerouter.net.clock import Clock, Peer
+from edgerouter.net.session import unmapped
 from edgerouter.wire.proxy_protocol import begins_header, parse
 
 _SECONDS: Final = 5.0  # a proxy sends its header at once
@@ -57,7 +58,7 @@ class ProxyFront(Peer):
             return
         peer = transport.get_extra_info("peername")
         if header.source_address and isinstance(peer, tuple) and self._trusts(str(peer[0])):
-            self._behind.client_address = header.source_address
+            self._behind.client_address = unmapped(header.source_address)
             self._behind.client_port = header.source_port
         self._hand_over(transport, self._data[header.consumed :])
 

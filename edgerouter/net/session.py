@@ -4,6 +4,7 @@ an HTTP/1 connection, an HTTP/2 stream and a side request of a middleware all fi
 from __future__ import annotations
 
 import asyncio
+from ipaddress import IPv6Address
 
 from mypy_extensions import mypyc_attr
 
@@ -11,6 +12,22 @@ from edgerouter.errors import EdgeError
 from edgerouter.http.body import Body
 from edgerouter.http.message import Request, Response
 from edgerouter.net.clock import Peer
+
+
+def client_of(peer: object) -> tuple[str, int]:
+    """Address and port of a socket's peer name, ("", 0) where it has none."""
+    if not isinstance(peer, tuple) or len(peer) < 2:
+        return "", 0
+    return unmapped(str(peer[0]).partition("%")[0]), int(peer[1])
+
+
+def unmapped(address: str) -> str:
+    """An IPv4 client of a socket for both families (``:80``) as what it is, and not as ``::ffff:192.0.2.1``: servers,
+    logs and rules compare the text (RFC 4291 section 2.5.5.2)."""
+    if not address.startswith("::ffff:"):
+        return address
+    mapped = IPv6Address(address).ipv4_mapped
+    return address if mapped is None else str(mapped)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

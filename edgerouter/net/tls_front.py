@@ -15,7 +15,7 @@ from mypy_extensions import mypyc_attr
 
 from edgerouter.errors import BadHello
 from edgerouter.net.clock import Clock
-from edgerouter.net.session import Downstream
+from edgerouter.net.session import Downstream, client_of
 from edgerouter.net.tls_contexts import ACME_PROTOCOL, ChallengeContexts, TlsOptions
 from edgerouter.net.tls_names import CertificateTable, HostOptions
 from edgerouter.net.tls_transport import Opening, TlsTransport
@@ -99,10 +99,7 @@ class TlsFront(Opening):
         """Called by the loop."""
         self._transport = transport
         if not self.client_address:
-            peer = transport.get_extra_info("peername")
-            if isinstance(peer, tuple) and len(peer) >= 2:
-                self.client_address = str(peer[0]).split("%", 1)[0]
-                self.client_port = int(peer[1])
+            self.client_address, self.client_port = client_of(transport.get_extra_info("peername"))
         self._doors.wait(self)
         self._clock.schedule(self, HELLO_SECONDS)
 

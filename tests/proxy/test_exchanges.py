@@ -10,6 +10,7 @@ import struct
 import pytest
 from proxy_rig import Rig, RoundRobin, answering
 
+from edgerouter.config.static import EntryPoint, ProxyProtocol
 from edgerouter.net.pool import Pool, TransportSettings
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -28,6 +29,28 @@ async def test_a_get_goes_through_and_is_recorded_once() -> None:
     assert "X-Forwarded-Proto: http\r\n" in head and "X-Forwarded-Host: x.test\r\n" in head
     assert "connection: close" not in head.lower()
     assert [(r.status, r.cause, r.bytes_out) for r in rig.records] == [(200, "", 2)]
+    await rig.stop()
+
+
+async def test_a_client_of_a_socket_for_both_families_keeps_its_ipv4_address() -> None:
+    """``:80`` listens so; ``::ffff:127.0.0.1`` in X-Forwarded-For is no address that servers expect."""
+    log: list[bytes] = []
+    rig = await Rig.start(answering(OK, log=log))
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both:
+        rig.port = both.getsockname()[1]
+        await rig.engine.listen("web", 1, EntryPoint(address=":0"), both)
+        await rig.ask(GET)
+        assert "X-Forwarded-For: 127.0.0.1\r\n" in log[0].decode() and "X-Real-Ip: 127.0.0.1\r\n" in log[0].decode()
+        assert rig.records[0].exchange.client_address == "127.0.0.1"
+        await rig.stop()
+
+
+async def test_a_mapped_address_of_a_proxy_header_is_told_as_ipv4() -> None:
+    settings = EntryPoint(address=":0", proxy_protocol=ProxyProtocol(insecure=True))
+    rig = await Rig.start(answering(OK), settings=settings)
+    await rig.ask(b"PROXY TCP6 ::ffff:203.0.113.7 ::1 5000 80\r\n" + GET)
+    await rig.ask(b"PROXY TCP6 2001:db8::7 ::1 5000 80\r\n" + GET)
+    assert [record.exchange.client_address for record in rig.records] == ["203.0.113.7", "2001:db8::7"]
     await rig.stop()
 
 
