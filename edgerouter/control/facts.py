@@ -7,7 +7,7 @@ from typing import Final
 
 from edgerouter.contracts.snapshot import Sample
 from edgerouter.control.view import View
-from edgerouter.telemetry.registry import Facts
+from edgerouter.telemetry.levels import Facts
 
 
 def facts_of(view: View, restarts: int) -> Facts:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.contracts.snapshot import MetricsBackend
+from edgerouter.telemetry.levels import Facts
 from edgerouter.telemetry.push import levels_of, push_forever
 from edgerouter.telemetry.reader import CounterReader
-from edgerouter.telemetry.registry import Facts, MetricsRegistry
+from edgerouter.telemetry.registry import MetricsRegistry
 
 PUSH_INTERVAL = 10.0  # seconds, for a backend without an option pushInterval
 log = logging.getLogger("edgerouter.metrics")

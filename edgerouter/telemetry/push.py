@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable
 
 from edgerouter.contracts.snapshot import MetricsBackend
-from edgerouter.telemetry.registry import Audience, Levels, MetricsRegistry
+from edgerouter.telemetry.levels import Levels
+from edgerouter.telemetry.registry import Audience, MetricsRegistry
 
 
 async def push_forever(

@@ -6,6 +6,7 @@ Nothing here knows names of routers, and nothing here writes to a worker's memor
 from __future__ import annotations
 
 import mmap
+import operator
 import os
 import struct
 import threading
@@ -44,21 +45,24 @@ class Traffic:
 
     __slots__ = ("buckets", "bytes_in", "bytes_out", "duration", "retries")
 
-    def __init__(self, buckets: int) -> None:
-        self.duration = self.bytes_in = self.bytes_out = self.retries = 0
-        self.buckets = [0] * buckets
+    def __init__(self, duration: int, bytes_in: int, bytes_out: int, retries: int, buckets: list[int]) -> None:
+        self.duration = duration
+        self.bytes_in = bytes_in
+        self.bytes_out = bytes_out
+        self.retries = retries
+        self.buckets = buckets
 
-    def add(self, duration: int, bytes_in: int, bytes_out: int, retries: int, buckets: list[int]) -> None:
-        """Add another memory's numbers of the same series."""
-        self.duration += duration
-        self.bytes_in += bytes_in
-        self.bytes_out += bytes_out
-        self.retries += retries
-        self.buckets = [a + b for a, b in zip(self.buckets, buckets, strict=True)]
+    def copy(self) -> Traffic:
+        """One that may be changed."""
+        return Traffic(self.duration, self.bytes_in, self.bytes_out, self.retries, list(self.buckets))
 
-    def merge(self, other: Traffic) -> None:
-        """Add another series."""
-        self.add(other.duration, other.bytes_in, other.bytes_out, other.retries, other.buckets)
+    def take(self, other: Traffic) -> None:
+        """Add to this one."""
+        self.duration += other.duration
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+        self.retries += other.retries
+        self.buckets = list(map(operator.add, self.buckets, other.buckets))
 
     def requests(self) -> int:
         """Requests in all."""
@@ -82,7 +86,7 @@ class Totals:
     def take(self, other: Totals) -> None:
         """Add what a dead worker left: its counters, none of its gauges."""
         for series, traffic in other.traffic.items():
-            self.series(series, len(traffic.buckets)).merge(traffic)
+            self.add(series, traffic.copy())
         for failure, count in other.failures.items():
             self.failures[failure] = self.failures.get(failure, 0) + count
         for entrypoint, count in other.opened.items():
@@ -91,12 +95,13 @@ class Totals:
         self.lost_series += other.lost_series
         self.lost_lines += other.lost_lines
 
-    def series(self, series: Series, buckets: int) -> Traffic:
-        """The numbers of a series, made when it is new."""
-        traffic = self.traffic.get(series)
-        if traffic is None:
-            traffic = self.traffic[series] = Traffic(buckets)
-        return traffic
+    def add(self, series: Series, traffic: Traffic) -> None:
+        """Add to a series; ``traffic`` becomes the sum's own."""
+        known = self.traffic.get(series)
+        if known is None:
+            self.traffic[series] = traffic
+        else:
+            known.take(traffic)
 
 
 class CounterReader:
@@ -142,7 +147,7 @@ class CounterReader:
         """Go on from there. With other bounds than before, traffic begins at nothing: buckets cannot be converted."""
         left = Totals()
         for series, numbers, buckets in counted.traffic if counted.bounds == self.bounds else ():
-            left.series(series, len(buckets)).add(*numbers, buckets)
+            left.add(series, Traffic(*numbers, buckets))
         left.failures = {(key, cause): count for key, cause, count in counted.failures}
         left.opened = dict(counted.opened)
         left.stalled, left.lost_series, left.lost_lines = counted.stalled, counted.lost_series, counted.lost_lines
@@ -202,19 +207,20 @@ class CounterReader:
             return  # another version's bounds: numbers of another meaning
         room = (len(words) - layout.HEADER_WORDS) // size
         used = min(words[layout.USED_AT], room)
-        numbers = words[layout.HEADER_WORDS : layout.HEADER_WORDS + used * size].tolist()
-        for at in range(0, used * size, size):
-            self._read_block(numbers[at : at + size], buckets, totals)
+        blocks = words[layout.HEADER_WORDS : layout.HEADER_WORDS + used * size].tobytes()
+        end = layout.BUCKETS_AT + buckets
+        add = totals.add
+        for block in struct.iter_unpack(f"@{size}Q", blocks):
+            if block[0] & _KIND == layout.TRAFFIC:
+                what, entrypoint, router, service, duration, bytes_in, bytes_out, retries = block[: layout.BUCKETS_AT]
+                traffic = Traffic(duration, bytes_in, bytes_out, retries, list(block[layout.BUCKETS_AT : end]))
+                add((what, entrypoint, router, service), traffic)
+            else:
+                self._read_other(block, totals)
 
-    def _read_block(self, block: list[int], buckets: int, totals: Totals) -> None:
-        what, entrypoint = block[0], block[1]
-        kind = what & _KIND
-        if kind == layout.TRAFFIC:
-            end = layout.BUCKETS_AT + buckets
-            counts = block[layout.BUCKETS_AT : end]
-            series = totals.series((what, entrypoint, block[2], block[3]), buckets)
-            series.add(block[4], block[5], block[6], block[7], counts)
-        elif kind == layout.FAILURES:
+    def _read_other(self, block: tuple[int, ...], totals: Totals) -> None:
+        kind, entrypoint = block[0] & _KIND, block[1]
+        if kind == layout.FAILURES:
             key = (entrypoint, _cause(block))
             totals.failures[key] = totals.failures.get(key, 0) + block[4]
         elif kind == layout.CONNECTIONS:
@@ -223,16 +229,13 @@ class CounterReader:
 
 
 def _folded(traffic: dict[Series, Traffic], routers: set[int], services: set[int]) -> dict[Series, Traffic]:
-    kept: dict[Series, Traffic] = {}
+    kept = Totals()
     for (what, entrypoint, router, service), numbers in traffic.items():
         series = (what, entrypoint, router if router in routers else 0, service if service in services else 0)
-        if series in kept:
-            kept[series].merge(numbers)
-        else:
-            kept[series] = numbers
-    return kept
+        kept.add(series, numbers)
+    return kept.traffic
 
 
-def _cause(block: list[int]) -> str:
+def _cause(block: tuple[int, ...]) -> str:
     words = block[layout.CAUSE_AT : layout.CAUSE_AT + layout.CAUSE_BYTES // _WORD]
     return struct.pack(f"@{len(words)}Q", *words).rstrip(b"\0").decode("ascii", "replace")

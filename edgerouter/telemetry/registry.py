@@ -7,16 +7,16 @@ makes of the view. Runs in the control process; knows no exposition format.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from itertools import accumulate
+from typing import Final, NamedTuple
 
 import msgspec
 
 from edgerouter.contracts.snapshot import Sample
-from edgerouter.telemetry.reader import CounterReader, Series, Totals, Traffic
-from edgerouter.telemetry.series import CIPHERS, METHODS, PROTOCOLS, TLS_VERSIONS
+from edgerouter.telemetry.levels import Facts, Labels, Level, Levels, sum_up
+from edgerouter.telemetry.reader import CounterReader, Totals, Traffic
 
 PREFIX: Final = "edgerouter"
-_LEVELS: Final = ("entrypoint", "router", "service")
 
 _STATES: Final[dict[str, tuple[str, str]]] = {
     "edgerouter_config_reloads_total": ("counter", "Configurations that were published to the workers."),
@@ -59,26 +59,11 @@ FAMILIES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the control process knows: names behind keys, and states. ``routers`` maps to (name, service's name),
-    ``servers`` lists (service, url, up) of services with a health check; ``last_reload`` is Unix time in seconds."""
+class Collected(NamedTuple):
+    """What one collection found: ``states`` of the router, and the traffic of each level."""
 
-    entrypoints: dict[int, str] = {}
-    routers: dict[int, tuple[str, str]] = {}
-    services: dict[int, str] = {}
-    servers: tuple[tuple[str, str, bool], ...] = ()
-    reloads: int = 0
-    last_reload: float = 0.0
-    restarts: int = 0
-
-
-class Levels(msgspec.Struct, frozen=True, kw_only=True):
-    """Which levels have series, and whether internal routers count (metrics.addInternals and the add*Labels)."""
-
-    entrypoints: bool = True
-    routers: bool = False
-    services: bool = True
-    internals: bool = False
+    states: list[Sample]
+    levels: list[Level]
 
 
 class Audience:
@@ -110,17 +95,21 @@ class MetricsRegistry:
         self.families.update(families)
         self._sources.append(source)
 
-    def samples(self, audience: Audience, levels: Levels | None = None) -> list[Sample]:
-        """All samples now. Each consumer brings its own ``audience``; ``levels`` differ by backend."""
+    def collect(self, audience: Audience, levels: Levels | None = None) -> Collected:
+        """All that there is now. Each consumer brings its own ``audience``; ``levels`` differ by backend."""
         facts = self.facts()
         self.reader.forget(set(facts.routers), set(facts.services))
         totals = self.reader.totals()
-        shown = audience.visible(facts)
-        samples = list(_states(facts, totals))
-        samples += _traffic(totals, shown, levels or self.levels, self.reader.bounds)
+        states = list(_states(facts, totals))
         for source in self._sources:
-            samples += source()
-        return samples
+            states += source()
+        return Collected(states, sum_up(totals, audience.visible(facts), levels or self.levels))
+
+    def samples(self, audience: Audience, levels: Levels | None = None) -> list[Sample]:
+        """``collect``, as one list of samples."""
+        collected = self.collect(audience, levels)
+        bounds = [*self.reader.bounds, float("inf")]
+        return collected.states + [sample for level in collected.levels for sample in _level(level, bounds)]
 
 
 def _sample(name: str, value: float, **labels: str) -> Sample:
@@ -149,75 +138,21 @@ def _states(facts: Facts, totals: Totals) -> Iterable[Sample]:
     yield _sample("access_log_lines_lost_total", totals.lost_lines)
 
 
-Labels = tuple[tuple[str, str], ...]
+def _level(level: Level, bounds: list[float]) -> Iterable[Sample]:
+    name = level.name
+    for labels, traffic in level.rows():
+        shown = dict(labels)
+        yield _sample(f"{name}_requests_total", traffic.requests(), **shown)
+        yield _sample(f"{name}_requests_bytes_total", traffic.bytes_in, **shown)
+        yield _sample(f"{name}_responses_bytes_total", traffic.bytes_out, **shown)
+        yield _histogram(f"{PREFIX}_{name}_request_duration_seconds", labels, traffic, bounds)
+    for labels, count in level.tls():
+        yield _sample(f"{name}_requests_tls_total", count, **dict(labels))
+    if name == "service":
+        for labels, count in level.retries():
+            yield _sample("service_retries_total", count, **dict(labels))
 
 
-class _Level:
-    """Sums of one level (entrypoint, router or service) by labels."""
-
-    def __init__(self, name: str, buckets: int) -> None:
-        self.name = name
-        self.buckets = buckets
-        self.traffic: dict[Labels, Traffic] = {}
-        self.tls: dict[Labels, int] = {}
-
-    def add(self, owner: Labels, what: int, traffic: Traffic) -> None:
-        """``owner`` holds the level's own labels."""
-        protocol, method, status = what >> 4 & 15, what >> 8 & 15, what >> 24 & 1023
-        labels = (("code", str(status)), ("method", METHODS[method]), ("protocol", PROTOCOLS[protocol]), *owner)
-        known = self.traffic.get(labels)
-        if known is None:
-            known = self.traffic[labels] = Traffic(self.buckets)
-        known.merge(traffic)
-        version, cipher = what >> 12 & 15, what >> 16 & 255
-        if version:
-            secure = (("tls_version", TLS_VERSIONS[version]), ("tls_cipher", CIPHERS[cipher]), *owner)
-            self.tls[secure] = self.tls.get(secure, 0) + traffic.requests()
-
-    def samples(self, bounds: list[float]) -> Iterable[Sample]:
-        """In order of labels, so that two collections can be compared."""
-        name = self.name
-        for labels, traffic in sorted(self.traffic.items()):
-            shown = dict(labels)
-            yield _sample(f"{name}_requests_total", traffic.requests(), **shown)
-            yield _sample(f"{name}_requests_bytes_total", traffic.bytes_in, **shown)
-            yield _sample(f"{name}_responses_bytes_total", traffic.bytes_out, **shown)
-            yield _histogram(f"{PREFIX}_{name}_request_duration_seconds", shown, traffic, bounds)
-        for labels, count in sorted(self.tls.items()):
-            yield _sample(f"{name}_requests_tls_total", count, **dict(labels))
-
-
-def _histogram(name: str, labels: dict[str, str], traffic: Traffic, bounds: list[float]) -> Sample:
-    buckets: list[tuple[float, int]] = []
-    below = 0
-    for bound, count in zip([*bounds, float("inf")], traffic.buckets, strict=True):
-        below += count
-        buckets.append((bound, below))
-    return Sample(name, "histogram", labels, traffic.duration / 1e9, tuple(buckets))
-
-
-def _internal(series: Series, facts: Facts) -> bool:
-    router = facts.routers.get(series[2], ("", ""))[0]
-    return router.endswith("@internal") or facts.services.get(series[3], "").endswith("@internal")
-
-
-def _traffic(totals: Totals, facts: Facts, levels: Levels, bounds: list[float]) -> Iterable[Sample]:
-    entrypoints, routers, services = (_Level(name, len(bounds) + 1) for name in _LEVELS)
-    retries: dict[str, int] = {}
-    for series, traffic in totals.traffic.items():
-        what, entrypoint, router, service = series
-        if not levels.internals and _internal(series, facts):
-            continue
-        if levels.entrypoints and entrypoint in facts.entrypoints:
-            entrypoints.add((("entrypoint", facts.entrypoints[entrypoint]),), what, traffic)
-        if levels.routers and router in facts.routers:
-            name, target = facts.routers[router]
-            routers.add((("router", name), ("service", target)), what, traffic)
-        if levels.services and service in facts.services:
-            name = facts.services[service]
-            services.add((("service", name),), what, traffic)
-            retries[name] = retries.get(name, 0) + traffic.retries
-    for level in (entrypoints, routers, services):
-        yield from level.samples(bounds)
-    for name, count in sorted(retries.items()):
-        yield _sample("service_retries_total", count, service=name)
+def _histogram(name: str, labels: Labels, traffic: Traffic, bounds: list[float]) -> Sample:
+    buckets = tuple(zip(bounds, accumulate(traffic.buckets), strict=True))
+    return Sample(name, "histogram", dict(labels), traffic.duration / 1e9, buckets)

@@ -60,7 +60,7 @@ async def it_shows_itself(internal: int) -> None:
     ping = await fetch(internal, "/ping")
     assert (ping.status, ping.body) == (200, b"OK")
     page = (await fetch(internal, "/metrics")).text
-    line = 'edgerouter_service_requests_total{code="200",method="POST",protocol="http",service="shop@file"} 1.0'
+    line = 'edgerouter_service_requests_total{code="200",method="POST",protocol="http",service="shop@file"} 1'
     assert line in page.splitlines()
     overview = (await fetch(internal, "/api/overview")).json()
     assert overview["http"]["routers"]["errors"] == 0

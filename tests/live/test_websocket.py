@@ -170,7 +170,7 @@ def reset(connection: ServerConnection | ClientConnection) -> None:
 
 async def gauges_rest(router: Router) -> None:
     """Nothing is left behind: no client connection, no exchange."""
-    wanted = 'edgerouter_open_connections{entrypoint="web",protocol="TCP"} 0.0'
+    wanted = 'edgerouter_open_connections{entrypoint="web",protocol="TCP"} 0'
     page = ""
     async with asyncio.timeout(30):
         while wanted not in page.splitlines():
