@@ -47,6 +47,24 @@ def decode_dynamic(
     return reader.configuration(data), reader.problems
 
 
+def decode_router(name: str, data: object, kinds: Kinds, source: str) -> tuple[Router | None, list[Problem]]:
+    """Decode one router alone, for who makes thousands of them one by one."""
+    reader = _Reader(kinds, source, None)
+    return reader._router(data, ("http", "routers", name)), reader.problems
+
+
+def decode_service(name: str, data: object, kinds: Kinds, source: str) -> tuple[Service, list[Problem]]:
+    """Decode one service alone; one that cannot be decoded is refused."""
+    reader = _Reader(kinds, source, None)
+    return reader._service(data, ("http", "services", name)), reader.problems
+
+
+def decode_middleware(name: str, data: object, kinds: Kinds, source: str) -> tuple[Middleware, list[Problem]]:
+    """Decode one middleware alone; one that cannot be decoded is refused."""
+    reader = _Reader(kinds, source, None)
+    return reader._middleware(data, ("http", "middlewares", name)), reader.problems
+
+
 class _Reader:
     """Decodes one configuration; collects its problems."""
 

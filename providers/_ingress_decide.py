@@ -1,22 +1,23 @@
 """Facts of Ingresses and what they name -> Snapshot. Pure, so that it is table-tested.
 
-Each Ingress is read by itself and remembered for as long as nothing that it touches changes; what several Ingresses
-want at once (one path of one host, the default backend) the oldest gets. Every Ingress ends up in the ledger.
+Each Ingress is read by itself and remembered for as long as nothing that it touches changes, so that a change of the
+cluster costs what it touches. What several Ingresses want at once ``_ingress_claims`` settles. Every Ingress ends up in
+the ledger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from edgerouter.config.dynamic import Certificate, DynamicConfiguration, HttpConfiguration, TlsConfiguration
+from edgerouter.config.dynamic import Certificate, DynamicConfiguration, HttpConfiguration, Router, TlsConfiguration
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Snapshot, Workload
+from edgerouter.providers._ingress_claims import Claims, Share
 from edgerouter.providers._ingress_class import refusal
 from edgerouter.providers._ingress_one import Made, Reading, Settings, read_one
-from edgerouter.providers._ingress_rules import priorities
 from edgerouter.providers._ingress_services import by_service
 from edgerouter.providers._kubernetes_facts import (
     Ingress,
@@ -24,12 +25,11 @@ from edgerouter.providers._kubernetes_facts import (
     KubernetesSecret,
     KubernetesService,
     Node,
-    PathRule,
     Slice,
 )
 
-# Below everything that anybody writes (Traefik's default-router has the smallest 32-bit number).
-LAST: Final = -(2**31)
+# Annotations that name secrets, by how they end.
+_SECRETS: Final = ("auth-secret", "auth-tls-secret")
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,18 +44,48 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
 
 
+class _Needs(msgspec.Struct, frozen=True):
+    """What an Ingress names, by ``namespace/name``."""
+
+    services: tuple[str, ...]
+    secrets: tuple[str, ...]
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What was made of an Ingress, and of what."""
+
+    needs: _Needs
+    uses: tuple[Any, ...]
+    made: Made
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """What an Ingress adds to the snapshot, made of ``made`` and ``share``."""
+
+    made: Made
+    share: Share
+    routers: dict[str, Router]
+    sleeping: dict[str, str]
+    problems: tuple[Problem, ...]
+    workload: Workload
+
+
 class Memory:
-    """What was made of each Ingress, and of what."""
+    """What was made of each Ingress; it only saves work."""
 
     def __init__(self) -> None:
-        self.known: dict[str, tuple[Any, Made]] = {}
+        self.known: dict[str, _Known] = {}
+        self.parts: dict[str, _Part] = {}
+        self.others: dict[str, tuple[Ingress, str, Workload]] = {}
+        self.claims = Claims()
+        self.nodes: tuple[Node, ...] = ()
 
 
 def decide(world: World, settings: Settings, memory: Memory | None = None) -> Snapshot:
     """Return the whole answer for a cluster; ``memory`` only saves work."""
     decision = _Decision(world, settings, memory or Memory())
-    for ingress in sorted(world.ingresses.values(), key=lambda one: (one.created, one.key)):
-        decision.consider(ingress)
+    for key, ingress in sorted(world.ingresses.items(), key=lambda item: (item[1].created, item[0])):
+        decision.consider(key, ingress)
     return decision.snapshot()
 
 
@@ -65,116 +95,120 @@ class _Decision:
     def __init__(self, world: World, settings: Settings, memory: Memory) -> None:
         self.world = world
         self.settings = settings
-        self.old, self.new = memory.known, dict[str, tuple[Any, Made]]()
-        memory.known = self.new
+        self.memory = memory
+        self.old, memory.known = memory.known, {}
+        self.old_others, memory.others = memory.others, {}
         self.slices = by_service(world.slices)
         self.classes = {found.name: found for found in (world.classes or {}).values()}
-        self.claims: dict[PathRule, str] = {}
-        self.default = ""
-        self.taken: list[tuple[Ingress, Made]] = []
-        self.others: list[Workload] = []
+        nodes = tuple(world.nodes.values())
+        memory.nodes = memory.nodes if memory.nodes == nodes else nodes
+        self.taken: list[tuple[str, Made]] = []
 
-    def consider(self, ingress: Ingress) -> None:
+    def consider(self, key: str, ingress: Ingress) -> None:
         """Decide on one Ingress, older ones first."""
         why = refusal(ingress, self.settings.ingress_class, self.classes, self.world.classes is not None)
         if why:
-            fix = "set its class to this router's, if it is meant to serve it"
-            self.others.append(_workload(ingress, "OTHER_CLASS", why, fix))
+            known = self.old_others.get(key)
+            if known is None or known[:2] != (ingress, why):
+                fix = "set its class to this router's, if it is meant to serve it"
+                known = (ingress, why, _workload(ingress, "OTHER_CLASS", why, fix))
+            self.memory.others[key] = known
         else:
-            self.taken.append((ingress, self._made(ingress)))
+            self.taken.append((key, self._made(key, ingress)))
 
-    def _made(self, ingress: Ingress) -> Made:
-        around = self._around(ingress)
-        known = self.old.get(ingress.key)
-        made = known[1] if known is not None and known[0] == around else read_one(around, self.settings)
-        self.new[ingress.key] = (around, made)
-        return made
+    def _made(self, key: str, ingress: Ingress) -> Made:
+        known = self.old.get(key)
+        # The ``is`` spares a comparison of all that an Ingress holds, at every change of the cluster.
+        needs = known.needs if known is not None and known.uses[0] is ingress else _needs(ingress)
+        uses = self._uses(ingress, needs)
+        if known is None or known.uses != uses:
+            known = _Known(needs, uses, read_one(self._reading(ingress, needs), self.settings))
+        self.memory.known[key] = known
+        return known.made
 
-    def _around(self, ingress: Ingress) -> Reading:
+    def _uses(self, ingress: Ingress, needs: _Needs) -> tuple[Any, ...]:
         """Everything that the answer for this Ingress depends on."""
-        world, at = self.world, ingress.namespace
-        backends = [path.backend for path in ingress.paths] + ([ingress.default] if ingress.default else [])
-        names = {f"{at}/{backend.service}" for backend in backends}
-        secrets = (
-            {key: found for key, found in world.secrets.items() if found.namespace == at} if _needs(ingress) else {}
+        services, slices, secrets = self.world.services, self.slices, self.world.secrets
+        return (
+            ingress,
+            self.memory.nodes,
+            *[services.get(name) for name in needs.services],
+            *[slices.get(name) for name in needs.services],
+            *[secrets.get(name) for name in needs.secrets],
         )
+
+    def _reading(self, ingress: Ingress, needs: _Needs) -> Reading:
+        world = self.world
         return Reading(
             ingress=ingress,
-            services={name: world.services[name] for name in names if name in world.services},
-            slices={name: tuple(self.slices[name]) for name in names if name in self.slices},
-            secrets=secrets,
-            nodes=tuple(world.nodes.values()),
+            services={name: world.services[name] for name in needs.services if name in world.services},
+            slices={name: tuple(self.slices[name]) for name in needs.services if name in self.slices},
+            secrets={name: world.secrets[name] for name in needs.secrets if name in world.secrets},
+            nodes=self.memory.nodes,
         )
 
     def snapshot(self) -> Snapshot:
         """Put everything together."""
-        ranks = priorities(path for _, made in self.taken for path in made.paths)
-        routers: dict[str, Any] = {}
-        services: dict[str, Any] = {}
-        middlewares: dict[str, Any] = {}
+        shares = self.memory.claims.settle([(key, made.places) for key, made in self.taken])
+        old, self.memory.parts = self.memory.parts, {}
+        http = HttpConfiguration({}, {}, {}, {})
         sleeping: dict[str, str] = {}
         certificates: dict[str, Certificate] = {}
-        problems = [*self.world.problems]
-        workloads = [*self.others]
-        for ingress, made in self.taken:
-            lost, used = self._claim(ingress, made)
-            for name in used:
-                router = made.routers[name]
-                if router.priority == 0:
-                    rank = LAST if name in made.last else ranks[made.path_of[name]]
-                    router = msgspec.structs.replace(router, priority=rank)
-                routers[name] = router
-                if name in made.asleep:
-                    sleeping[name] = made.asleep[name].reason
-            services |= made.services
-            middlewares |= made.middlewares
-            certificates |= made.certificates
-            problems += [*made.problems, *lost]
-            workloads.append(_verdict(ingress, made, used, lost))
-        http = HttpConfiguration(routers=routers, services=services, middlewares=middlewares)
-        source = self.settings.provider
+        problems = {msgspec.structs.replace(problem, source=self.settings.provider) for problem in self.world.problems}
+        for key, made in self.taken:
+            part, share = old.get(key), shares[key]
+            if part is None or part.made is not made or part.share != share:
+                part = self._part(self.world.ingresses[key], made, share)
+            self.memory.parts[key] = part
+            http.routers.update(part.routers)
+            http.services.update(made.services)
+            http.middlewares.update(made.middlewares)
+            certificates.update(made.certificates)
+            sleeping.update(part.sleeping)
+            problems.update(part.problems)
+        workloads = [part.workload for part in self.memory.parts.values()]
+        workloads += [workload for _, _, workload in self.memory.others.values()]
         return Snapshot(
             configuration=DynamicConfiguration(http=http, tls=_tls(certificates)),
             workloads=tuple(sorted(workloads, key=lambda one: one.name)),
-            problems=tuple(sorted({msgspec.structs.replace(problem, source=source) for problem in problems})),
+            problems=tuple(sorted(problems)),
             sleeping=sleeping,
         )
 
-    def _claim(self, ingress: Ingress, made: Made) -> tuple[list[Problem], list[str]]:
-        """Which routers of an Ingress are its own: one path of one host is the oldest Ingress's."""
-        lost: list[Problem] = []
-        used: list[str] = []
-        for name in made.routers:
-            owner = self._owner(ingress, made, name)
-            if owner == ingress.key:
-                used.append(name)
-                continue
-            path = made.path_of.get(name)
-            what = f"{path.kind} {path.host or '*'}{path.path}" if path is not None else "the cluster's default backend"
-            message = f"{what} belongs to the Ingress {owner}, which is older"
-            lost.append(Problem(f"ingress {ingress.key}", message, "remove it from one of the two"))
-        return lost, used
+    def _part(self, ingress: Ingress, made: Made, share: Share) -> _Part:
+        routers = {}
+        for name, rank in share.ranks.items():
+            router = made.routers[name]
+            routers[name] = router if router.priority else msgspec.structs.replace(router, priority=rank)
+        source = self.settings.provider
+        return _Part(
+            made=made,
+            share=share,
+            routers=routers,
+            sleeping={name: made.asleep[name].reason for name in routers if name in made.asleep},
+            problems=tuple(msgspec.structs.replace(one, source=source) for one in (*made.problems, *share.lost)),
+            workload=_verdict(ingress, made, share),
+        )
 
-    def _owner(self, ingress: Ingress, made: Made, name: str) -> str:
-        if name in made.last:
-            self.default = self.default or ingress.key
-            return self.default
-        path = made.path_of[name]
-        place = PathRule(path.host, path.path, path.kind, made.nobody)
-        return self.claims.setdefault(place, ingress.key)
+
+def _needs(ingress: Ingress) -> _Needs:
+    """The names of what an Ingress is made with."""
+    at = ingress.namespace
+    backends = [path.backend for path in ingress.paths] + ([ingress.default] if ingress.default else [])
+    annotated = [value.strip() for key, value in ingress.annotations.items() if key.endswith(_SECRETS)]
+    return _Needs(
+        tuple(dict.fromkeys(f"{at}/{backend.service}" for backend in backends)),
+        tuple(dict.fromkeys(f"{at}/{name}" for name in (*ingress.secrets, *annotated))),
+    )
 
 
 def _tls(certificates: Mapping[str, Certificate]) -> TlsConfiguration:
     return TlsConfiguration(certificates=tuple(pair for _, pair in sorted(certificates.items())))
 
 
-def _needs(ingress: Ingress) -> bool:
-    """Whether annotations of this Ingress may name secrets."""
-    return bool(ingress.secrets) or any("auth-" in key for key in ingress.annotations)
-
-
-def _verdict(ingress: Ingress, made: Made, used: Sequence[str], lost: Sequence[Problem]) -> Workload:
+def _verdict(ingress: Ingress, made: Made, share: Share) -> Workload:
     """The ledger's line: what is worst, with what to do about it."""
+    lost, used = share.lost, tuple(share.ranks)
     faults = [problem for problem in made.problems if problem.severity == "error"]
     asleep = [made.asleep[name] for name in used if name in made.asleep]
     if lost:
@@ -187,7 +221,7 @@ def _verdict(ingress: Ingress, made: Made, used: Sequence[str], lost: Sequence[P
         code, reason, fix = "NO_ROUTER", "it has neither rules with paths nor a default backend", "add spec.rules"
     else:
         code, reason, fix = "ROUTED", "", ""
-    return _workload(ingress, code, reason, fix, tuple(used), tuple(made.services), made.servers)
+    return _workload(ingress, code, reason, fix, used, tuple(made.services), made.servers)
 
 
 def _workload(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edgerouter.config.decode import Kinds, decode_dynamic
+from edgerouter.config.decode import Kinds, decode_middleware, decode_router, decode_service
 from edgerouter.config.dynamic import Certificate, Middleware, Router, RouterTLS, Service
 from edgerouter.config.fit import Plain
 from edgerouter.config.nest import finish, grow
@@ -20,6 +20,7 @@ from edgerouter.config.types import Problem
 from edgerouter.config.v1_middlewares import Step, is_true
 from edgerouter.providers._default_rule import normalize
 from edgerouter.providers._ingress_annotations import Asked, read
+from edgerouter.providers._ingress_claims import Places
 from edgerouter.providers._ingress_rules import MATCHERS, Unquotable, rule_of
 from edgerouter.providers._ingress_services import Around, Balancer, Rules, make_balancer
 from edgerouter.providers._ingress_steps import old_entry_points, path_steps, rule_type, shared_steps
@@ -71,7 +72,8 @@ class Asleep(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, kw_only=True):
-    """What one Ingress comes to. ``path_of``: the path that a router is for; ``last``: routers for whatever is left."""
+    """What one Ingress comes to. ``path_of``: the path that a router is for; ``last``: routers for whatever is left;
+    ``places``: both, in the routers' order."""
 
     routers: dict[str, Router] = {}
     services: dict[str, Service] = {}
@@ -82,12 +84,7 @@ class Made(msgspec.Struct, kw_only=True):
     servers: tuple[str, ...] = ()
     problems: list[Problem] = []
     certificates: dict[str, Certificate] = {}
-    nobody: Backend = NOBODY
-
-    @property
-    def paths(self) -> list[PathRule]:
-        """The paths that have a router."""
-        return list(self.path_of.values())
+    places: Places = ()
 
 
 def read_one(reading: Reading, settings: Settings) -> Made:
@@ -117,7 +114,9 @@ class _One:
         self.result.problems += secrets.problems
         self._oversize()
         self._report(self.asked)
-        return self.result
+        result = self.result
+        result.places = tuple((name, result.path_of.get(name)) for name in result.routers)
+        return result
 
     def _report(self, asked: Asked, title: str = "") -> None:
         title = title or f"ingress {self.ingress.key}"
@@ -142,14 +141,13 @@ class _One:
             root.setdefault("entryPoints", old_entry_points(self.asked))
         if "priority" in self.asked.old:
             root.setdefault("priority", Plain(self.asked.old["priority"].strip()))
-        configuration, problems = decode_dynamic(
-            {"http": {"routers": {_IT: finish(root)}}}, self.settings.kinds, "annotations"
-        )
+        if not root:
+            return Router()
+        router, problems = decode_router(_IT, finish(root), self.settings.kinds, "annotations")
         for problem in problems:
             option = problem.path.removeprefix(f"http.routers.{_IT}.")
             written = self.asked.written.get(option.lower(), f"router.{option}")
             self._problem(f"annotations.{written}", problem.message, problem.hint)
-        router = configuration.http.routers.get(_IT)
         return router if router is not None and self._allowed(router) else None
 
     def _allowed(self, router: Router) -> bool:
@@ -185,11 +183,11 @@ class _One:
     def _middleware(self, name: str, kind: str, options: dict[str, Any]) -> Middleware:
         if not kind:
             return Middleware("", None, str(options["why"]))
-        plain = {"http": {"middlewares": {name: {kind: _plain(options)}}}}
-        configuration, problems = decode_dynamic(plain, self.settings.kinds, "annotations")
+        plain = {kind: _plain(options)}
+        made, problems = decode_middleware(name, plain, self.settings.kinds, "annotations")
         for problem in problems:
             self._problem(f"middleware {name}", f"{problem.path.rpartition('.')[2]}: {problem.message}", problem.hint)
-        return configuration.http.middlewares[name]
+        return made
 
     def _name(self, *parts: str) -> str:
         return normalize("-".join([self.ingress.namespace, self.ingress.name, *parts]))
@@ -315,12 +313,10 @@ class _One:
 
     def _enter(self, name: str, plain: dict[str, Any], middlewares: tuple[str, ...]) -> None:
         given = {**plain, "middlewares": list(middlewares)} if middlewares else plain
-        configuration, problems = decode_dynamic(
-            {"http": {"services": {name: given}}}, self.settings.kinds, "annotations"
-        )
+        made, problems = decode_service(name, given, self.settings.kinds, "annotations")
         for problem in problems:
             self._problem(f"service {name}", f"{problem.path.rpartition('.')[2]}: {problem.message}", problem.hint)
-        self.result.services[name] = configuration.http.services[name]
+        self.result.services[name] = made
 
     def _default(self, template: Router, shared: tuple[str, ...]) -> None:
         """``spec.defaultBackend``: for the rest of this Ingress's hosts, or, without rules, of the whole cluster."""
@@ -337,7 +333,9 @@ class _One:
             return
         for host in self.ingress.hosts:
             place = PathRule(host, "/", "ImplementationSpecific", NOBODY)
-            taken = any(path.host == host and path.path == "/" and path.kind != "Exact" for path in self.result.paths)
+            taken = any(
+                path.host == host and path.path == "/" and path.kind != "Exact" for path in self.result.path_of.values()
+            )
             if not taken:
                 self._path(place, [backend], template, shared, {})
 

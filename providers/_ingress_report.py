@@ -22,6 +22,8 @@ from edgerouter.providers._kubernetes_facts import KubernetesService, Node
 _SILENT: Final = ("ROUTED", "OTHER_CLASS")
 _MOST_EVENTS: Final = 50  # of one report: a cluster full of broken Ingresses must not be flooded
 
+_STATUS: Final = "update ingresses/status"
+
 log = logging.getLogger("edgerouter.providers")
 
 
@@ -39,24 +41,27 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.ip or self.hostname or self.published)
 
 
-def addresses(address: Address, world: World) -> list[dict[str, str]] | None:
-    """Return ``status.loadBalancer.ingress``; None when the published service is not known (yet)."""
+Addresses = tuple[tuple[str, str], ...]
+
+
+def addresses(address: Address, world: World) -> Addresses | None:
+    """Return the addresses and host names for ``status.loadBalancer``; None when nothing is to be written: nobody asked
+    for it, or the published service is not known (yet)."""
     if not address.published:
-        return [{key: value for key, value in (("ip", address.ip), ("hostname", address.hostname)) if value}]
+        return ((address.ip, address.hostname),) if address.wanted else None
     service = world.services.get(address.published)
     return None if service is None else _of_service(service, world.nodes.values(), address.internal)
 
 
-def _of_service(service: KubernetesService, nodes: Iterable[Node], internal: bool) -> list[dict[str, str]]:
+def _of_service(service: KubernetesService, nodes: Iterable[Node], internal: bool) -> Addresses:
     if service.kind == "ExternalName":
-        return [{"hostname": service.external_name}]
+        return (("", service.external_name),)
     if service.kind == "LoadBalancer":
-        pairs = ((("ip", ip), ("hostname", hostname)) for ip, hostname in service.addresses)
-        return [{key: value for key, value in pair if value} for pair in pairs]
+        return service.addresses
     if service.kind == "NodePort":
         kind = "InternalIP" if internal else "ExternalIP"
-        return [{"ip": at} for node in nodes for type_, at in node.addresses if type_ == kind]
-    return [{"ip": at} for at in service.external_ips]
+        return tuple((at, "") for node in nodes for type_, at in node.addresses if type_ == kind)
+    return tuple((at, "") for at in service.external_ips)
 
 
 class Reporter:
@@ -64,6 +69,7 @@ class Reporter:
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        self._wrote: Addresses | None = None
         self._said: dict[str, str] = {}
         self._barred: set[str] = set()
 
@@ -72,11 +78,16 @@ class Reporter:
         told = list(workloads)
         await self._events(client, version, [one for one in told if one.verdict not in _SILENT])
         self._said = {one.id: self._said[one.id] for one in told if one.id in self._said and one.verdict not in _SILENT}
-        wanted = addresses(self._address, world) if self._address.wanted else None
+        self._wrote = wanted = addresses(self._address, world)
         if wanted is not None:
             for one in told:
-                if one.verdict != "OTHER_CLASS":
+                known = world.ingresses.get(one.name)
+                if one.verdict != "OTHER_CLASS" and known is not None and known.status.addresses != wanted:
                     await self._status(client, version, one.name, wanted)
+
+    def is_late(self, world: World) -> bool:
+        """Whether statuses name other addresses than they should by now."""
+        return addresses(self._address, world) != self._wrote
 
     async def _events(self, client: KubernetesClient, version: str, workloads: list[Workload]) -> None:
         fresh = [one for one in workloads if self._said.get(one.id) != one.reason]
@@ -86,18 +97,22 @@ class Reporter:
             if await self._write(client, "POST", path, _event(one, version), "create events"):
                 self._said[one.id] = one.reason
 
-    async def _status(self, client: KubernetesClient, version: str, key: str, wanted: list[dict[str, str]]) -> None:
+    async def _status(self, client: KubernetesClient, version: str, key: str, wanted: Addresses) -> None:
         namespace, _, name = key.partition("/")
         path = f"/apis/{version}/namespaces/{namespace}/ingresses/{name}"
+        if _STATUS in self._barred:
+            return
         try:
-            raw = await client.get(path)
+            raw = await client.get(path)  # what is written must name the version that it replaces
         except ApiError:
             return  # gone by now
+        pairs = ((("ip", ip), ("hostname", hostname)) for ip, hostname in wanted)
+        given = [{key: value for key, value in pair if value} for pair in pairs]
         status = raw.get("status") or {}
-        if (status.get("loadBalancer") or {}).get("ingress", []) == wanted:
+        if (status.get("loadBalancer") or {}).get("ingress", []) == given:
             return
-        body = {**raw, "status": {**status, "loadBalancer": {"ingress": wanted}}}
-        await self._write(client, "PUT", f"{path}/status", body, "update ingresses/status")
+        body = {**raw, "status": {**status, "loadBalancer": {"ingress": given}}}
+        await self._write(client, "PUT", f"{path}/status", body, _STATUS)
 
     async def _write(self, client: KubernetesClient, method: str, path: str, body: Any, what: str) -> bool:
         if what in self._barred:

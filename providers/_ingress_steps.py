@@ -17,6 +17,8 @@ _MODIFIERS: Final = ("AddPrefix", "ReplacePath", "ReplacePathRegex")
 
 def shared_steps(asked: Asked, find_secret: FindSecret) -> list[Step]:
     """Steps of all paths of an Ingress, outermost first; what cannot be used becomes a refused one and a problem."""
+    if not asked.old:
+        return []
     expand_yaml(asked)
     made = _secret_auth(asked, find_secret)
     steps = [step for step in frontend_steps(asked.old) if not (made and step[0] == "auth")]

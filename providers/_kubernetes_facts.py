@@ -38,6 +38,19 @@ class PathRule(msgspec.Struct, frozen=True):
     backend: Backend
 
 
+class Status(msgspec.Struct, frozen=True, eq=False):
+    """Addresses and host names that an Ingress's status names. All are equal: statuses are our own writing, and a new
+    one is no reason to decide anew."""
+
+    addresses: tuple[tuple[str, str], ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Status)
+
+    def __hash__(self) -> int:
+        return 0
+
+
 class Ingress(msgspec.Struct, frozen=True, kw_only=True):
     """An Ingress. ``hosts`` are all that its rules name, ``tls_hosts`` those of ``spec.tls`` ("" for all); ``oversize``
     are annotations too long to be looked at."""
@@ -54,6 +67,7 @@ class Ingress(msgspec.Struct, frozen=True, kw_only=True):
     default: Backend | None = None
     secrets: tuple[str, ...] = ()
     tls_hosts: tuple[str, ...] = ()
+    status: Status = Status()
 
     @property
     def key(self) -> str:
@@ -181,7 +195,14 @@ def read_ingress(raw: dict[str, Any]) -> Ingress:
         default=_backend(_part(spec, "defaultBackend")),
         tls_hosts=tuple(dict.fromkeys(host for tls in _items(spec, "tls") for host in tls.get("hosts") or ("",))),
         secrets=tuple(dict.fromkeys(filter(None, (_text(tls, "secretName") for tls in _items(spec, "tls"))))),
+        status=Status(_addresses(current)),
     )
+
+
+def _addresses(raw: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Addresses and host names of ``status.loadBalancer``."""
+    balancer = _part(_part(raw, "status"), "loadBalancer")
+    return tuple((_text(at, "ip"), _text(at, "hostname")) for at in _items(balancer, "ingress"))
 
 
 def _paths(rule: Mapping[str, Any], host: str) -> Iterable[PathRule]:
@@ -195,7 +216,6 @@ def _paths(rule: Mapping[str, Any], host: str) -> Iterable[PathRule]:
 def read_service(raw: dict[str, Any]) -> KubernetesService:
     """Read a Service."""
     spec = _part(raw, "spec")
-    balancer = _part(_part(raw, "status"), "loadBalancer")
     ports = (
         ServicePort(_text(port, "name"), _number(port, "port"), _number(port, "nodePort"), _text(port, "appProtocol"))
         for port in _items(spec, "ports")
@@ -209,7 +229,7 @@ def read_service(raw: dict[str, Any]) -> KubernetesService:
         cluster_ip=_text(spec, "clusterIP"),
         external_name=_text(spec, "externalName"),
         external_ips=tuple(str(address) for address in external) if isinstance(external, list) else (),
-        addresses=tuple((_text(at, "ip"), _text(at, "hostname")) for at in _items(balancer, "ingress")),
+        addresses=_addresses(raw),
         ports=tuple(ports),
     )
 

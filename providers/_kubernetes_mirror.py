@@ -5,6 +5,7 @@ granted. Yields the world anew whenever something in it changed; what it means i
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from edgerouter.providers._kubernetes_reflector import Kind, Reflector
 
 # Changes that come together (a rollout's endpoints, the answers to the first lists) make one answer.
 COALESCE_SECONDS: Final = 0.05
+LONGEST_REST: Final = 0.25
 # Helm keeps its releases in secrets, up to 1 MB each: they are nobody's business here.
 _NOT_HELM: Final = "type!=helm.sh/release.v1"
 
@@ -84,7 +86,10 @@ class Mirror:
             await self._next()
             self._fall_back()
             if all(one.state != "starting" for one in self._all()):
+                began = time.monotonic()
                 yield self._world()
+                # In a cluster that changes all the time, deciding takes a quarter of one core at most.
+                await asyncio.sleep(min(LONGEST_REST, 3 * (time.monotonic() - began)))
 
     async def stop(self) -> None:
         """End all reflectors."""

@@ -117,7 +117,7 @@ class Reflector(Generic[T]):
                 found, following = {}, ""  # the list changed too much under our hands: from its beginning again
                 continue
             for raw in page.get("items") or ():
-                self._put(found, raw)
+                self._enter(found, _key(raw), self._read(raw))
             meta = page.get("metadata") or {}
             following = str(meta.get("continue") or "")
             if not following:
@@ -161,20 +161,20 @@ class Reflector(Generic[T]):
             raise ConnectionError(f"the watch of {self.kind.title} ended: {raw.get('message')}")
         if kind in ("ADDED", "MODIFIED"):
             key = _key(raw)
-            before = self.items.get(key)
-            self._put(self.items, raw)
-            if self.items.get(key) != before:
+            before, fact = self.items.get(key), self._read(raw)
+            self._enter(self.items, key, fact)
+            if fact != before:
                 self._changed()
         elif kind == "DELETED" and self.items.pop(_key(raw), None) is not None:
             self._changed()
         return str((raw.get("metadata") or {}).get("resourceVersion") or "")
 
-    def _put(self, items: dict[str, T], raw: dict[str, Any]) -> None:
-        fact = self._read(raw)
+    @staticmethod
+    def _enter(items: dict[str, T], key: str, fact: T | None) -> None:
         if fact is None:
-            items.pop(_key(raw), None)
+            items.pop(key, None)
         else:
-            items[_key(raw)] = fact
+            items[key] = fact
 
 
 def _key(raw: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ or ``~/.kube/config``; ``endpoint``, ``token`` and ``certAuthFilePath`` override
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -25,7 +26,7 @@ import msgspec
 from edgerouter.clients.kubernetes import Credentials, KubernetesClient
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Duration, Secret
-from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Snapshot
+from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Snapshot, Workload
 from edgerouter.providers._ingress_decide import Memory, World, decide
 from edgerouter.providers._ingress_one import Settings
 from edgerouter.providers._ingress_report import Address, Reporter
@@ -118,7 +119,10 @@ class KubernetesIngressProvider(Provider):
                 internal=options.report_node_internal_ips,
             )
         )
+        self._memory = Memory()
         self._live: tuple[KubernetesClient, Mirror, World] | None = None
+        self._told: tuple[Workload, ...] = ()
+        self._writing = asyncio.Lock()
 
     def watch(self) -> AsyncIterator[Snapshot]:
         """Yield when everything was listed, and at every change; raises ConnectionError when the server is lost, and
@@ -132,14 +136,19 @@ class KubernetesIngressProvider(Provider):
         )
         client = await KubernetesClient.connect(credentials)
         mirror = Mirror(client, self._scope())
-        memory = Memory()
+        late: asyncio.Task[None] | None = None
         try:
             async with aclosing(_generator(mirror)) as worlds:
                 async for world in worlds:
                     self._live = (client, mirror, world)
-                    yield decide(world, self._settings, memory)
+                    # In a thread: with thousands of Ingresses the first time takes a second, and workers must be heard.
+                    yield await asyncio.to_thread(decide, world, self._settings, self._memory)
+                    if self._reporter.is_late(world):  # nobody reports what changed nothing but addresses
+                        late = asyncio.ensure_future(self._write())
         finally:
             self._live = None
+            if late is not None:
+                late.cancel()
             await mirror.stop()
             await client.close()
 
@@ -155,9 +164,14 @@ class KubernetesIngressProvider(Provider):
 
     async def report(self, outcome: Outcome) -> None:
         """Write the status of Ingresses, and Events about those that cannot be served."""
-        if self._live is not None:
-            client, mirror, world = self._live
-            await self._reporter.report(client, mirror.ingress_version, world, outcome.workloads)
+        self._told = outcome.workloads
+        await self._write()
+
+    async def _write(self) -> None:
+        async with self._writing:
+            if self._live is not None:
+                client, mirror, world = self._live
+                await self._reporter.report(client, mirror.ingress_version, world, self._told)
 
 
 def _generator(mirror: Mirror) -> Any:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -27,6 +28,12 @@ TOKENS = f"""{ADMIN},admin,admin,"system:masters"
 {ROUTER},router,router,"system:authenticated"
 {OLD},old,old,"system:authenticated"
 """
+SAMPLES = CHECKOUT / "config" / "samples" / "kubernetes"
+# What users granted years ago, but for the group that Ingresses stand in today.
+OLD_RULES = [
+    {"apiGroups": [""], "resources": ["services", "endpoints", "secrets"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get", "list", "watch"]},
+]
 START_SECONDS = 180.0
 BUILD_SECONDS = 3000.0
 
@@ -61,11 +68,20 @@ def binaries() -> tuple[str, str]:
     return built.stdout.strip(), etcd
 
 
+# What accounts ask of the API, one JSON line a request: RequestReceived and the long tail are left out.
+AUDIT_POLICY = """apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted, Panic]
+rules: [{level: Metadata, users: [router, old]}, {level: None}]
+"""
+
+
 class ApiServer:
     """One cluster. ``url`` is where it listens; it stays the same over ``restart``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.audit = folder / "audit.log"
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.ca = folder / "certs" / "apiserver.crt"
@@ -76,6 +92,7 @@ class ApiServer:
     def start(self) -> None:
         """Start both, and wait until the API server is ready."""
         (self.folder / "tokens.csv").write_text(TOKENS)
+        (self.folder / "audit.yml").write_text(AUDIT_POLICY)
         key = self.folder / "accounts.key"
         if not key.exists():
             subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
@@ -102,6 +119,7 @@ class ApiServer:
                 *("--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}"),
                 *(f"--service-account-signing-key-file={key}", "--disable-admission-plugins=ServiceAccount"),
                 *(f"--advertise-address={own_address()}", "--watch-cache=true", "--profiling=false"),
+                *(f"--audit-policy-file={folder}/audit.yml", f"--audit-log-path={self.audit}"),
             ],
         )
         self._wait_ready()
@@ -114,6 +132,15 @@ class ApiServer:
         """End everything."""
         for name in list(self._processes):
             self._end(name)
+
+    def asked(self, user: str = "router") -> list[str]:
+        """What an account asked so far and got an end of: ``list services``, ``watch ingresses`` ..., in order."""
+        lines = (json.loads(line) for line in self.audit.read_text().splitlines())
+        return [
+            f"{line['verb']} {line['objectRef']['resource']}"
+            for line in lines
+            if line["user"]["username"] == user and "objectRef" in line
+        ]
 
     def _run(self, name: str, command: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -260,3 +287,19 @@ async def eventually(check: Any, what: str, patience: float = 60.0) -> Any:
             return found
         assert time.monotonic() < end, f"waited {patience} s in vain for {what}"
         await asyncio.sleep(0.05)
+
+
+async def grant(server: ApiServer) -> None:
+    """The shipped role for one account, the old one for another."""
+    async with server.admin() as admin:
+        for document in yaml.safe_load_all((SAMPLES / "rbac.yml").read_text()):
+            await admin.apply(document)
+        group = "rbac.authorization.k8s.io"
+        role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": "old"}, "rules": OLD_RULES}
+        await admin.apply(role)
+        for user, name in (("router", "edgerouter"), ("old", "old")):
+            reference = {"apiGroup": group, "kind": "ClusterRole", "name": name}
+            subject = {"apiGroup": group, "kind": "User", "name": user}
+            meta = {"name": f"{user}-of-tests"}
+            binding = {"kind": "ClusterRoleBinding", "metadata": meta, "roleRef": reference, "subjects": [subject]}
+            await admin.apply({"apiVersion": f"{group}/v1", **binding})

@@ -14,18 +14,23 @@ from typing import Any
 import pytest
 import trustme
 import yaml
-from live.kubernetes_server import OLD, ROUTER, ApiServer, Objects, eventually, own_address, path_of, running
-from live.toolbox import CHECKOUT, EchoServer, Reply, Router, fetch
+from live.kubernetes_server import (
+    OLD,
+    ROUTER,
+    SAMPLES,
+    ApiServer,
+    Objects,
+    eventually,
+    grant,
+    own_address,
+    path_of,
+    running,
+)
+from live.toolbox import EchoServer, Reply, Router, fetch
 
 from edgerouter.config.ingress_versions import to_current
 
 HERE = Path(__file__).parent
-SAMPLES = CHECKOUT / "config" / "samples" / "kubernetes"
-# What users granted years ago, but for the group that Ingresses stand in today.
-OLD_RULES = [
-    {"apiGroups": [""], "resources": ["services", "endpoints", "secrets"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get", "list", "watch"]},
-]
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +38,6 @@ def cluster() -> Iterator[ApiServer]:
     with running() as server:
         asyncio.run(grant(server))
         yield server
-
-
-async def grant(server: ApiServer) -> None:
-    """The shipped role for one account, the old one for another."""
-    async with server.admin() as admin:
-        for document in yaml.safe_load_all((SAMPLES / "rbac.yml").read_text()):
-            await admin.apply(document)
-        group = "rbac.authorization.k8s.io"
-        role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": "old"}, "rules": OLD_RULES}
-        await admin.apply(role)
-        for user, name in (("router", "edgerouter"), ("old", "old")):
-            reference = {"apiGroup": group, "kind": "ClusterRole", "name": name}
-            subject = {"apiGroup": group, "kind": "User", "name": user}
-            meta = {"name": f"{user}-of-tests"}
-            binding = {"kind": "ClusterRoleBinding", "metadata": meta, "roleRef": reference, "subjects": [subject]}
-            await admin.apply({"apiVersion": f"{group}/v1", **binding})
 
 
 def scenario(name: str) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import pytest
 import trustme
 from kubernetes_cluster import answer, rules, steps, told
 
-from edgerouter.providers._ingress_decide import LAST, Memory
+from edgerouter.providers._ingress_claims import LAST
+from edgerouter.providers._ingress_decide import Memory
 from edgerouter.providers._ingress_services import Rules
 
 SAMPLES = Path(__file__).parents[1] / "live" / "kubernetes"
@@ -448,8 +449,28 @@ def test_an_annotation_of_a_megabyte_is_left_unread() -> None:
 def test_what_did_not_change_is_not_read_again() -> None:
     memory = Memory()
     first = answer(WEB, ingress(one()), memory=memory)
-    kept = memory.known["default/shop"][1]
+    kept = memory.known["default/shop"].made
     again = answer(WEB, ingress(one()), memory=memory)
-    assert memory.known["default/shop"][1] is kept and again == first
+    assert memory.known["default/shop"].made is kept and again == first
     changed = answer(WEB.replace("port: 80", "port: 81"), ingress(one()), memory=memory)
-    assert memory.known["default/shop"][1] is not kept and changed != first
+    assert memory.known["default/shop"].made is not kept and changed != first
+
+
+def test_a_status_that_was_written_is_no_reason_to_decide_anew() -> None:
+    memory = Memory()
+    first = answer(WEB, ingress(one()), memory=memory)
+    kept = memory.known["default/shop"].made
+    told = ingress(one()) + "status: {loadBalancer: {ingress: [{ip: 192.0.2.7}]}}\n"
+    assert answer(WEB, told, memory=memory) == first and memory.known["default/shop"].made is kept
+
+
+def test_of_many_ingresses_only_what_changed_is_made_again() -> None:
+    memory = Memory()
+    others = [ingress(one(host=f"h{number}.test"), name=f"n{number}") for number in range(20)]
+    before = answer(WEB, *others, ingress(one(service="x")), memory=memory)
+    made = {key: known.made for key, known in memory.known.items()}
+    after = answer(WEB, WEB.replace("web", "x"), *others, ingress(one(service="x")), memory=memory)
+    again = {key for key, known in memory.known.items() if known.made is not made[key]}
+    assert again == {"default/shop"}
+    routers, kept = after.configuration.http.routers, before.configuration.http.routers
+    assert {name for name, router in routers.items() if router is not kept[name]} == {"default-shop-a-test"}
