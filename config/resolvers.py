@@ -1,6 +1,6 @@
 """``certificatesResolvers``: who issues certificates, and how it is proved that a name is ours. Shapes only.
 
-Names and defaults are Traefik's; ``storage`` may be a file or ``redis://``; what has no counterpart there says so.
+Names and defaults are Traefik's; what has no counterpart there says so.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class Acme(Model, frozen=True):
     email: str = ""
     # the authority's directory
     ca_server: str = LETS_ENCRYPT
-    # file that keeps account and certificates (mode 0600)
+    # what keeps account and certificates: a file (mode 0600), or, for several routers with one account,
+    # redis://user:password@host:6379/0, rediss://, etcd://host:2379, etcds:// (not in Traefik; a password may be
+    # given as ${env:NAME} or ${file:/path})
     storage: str = "acme.json"
     # EC256, EC384, RSA2048, RSA4096
     key_type: Literal["EC256", "EC384", "RSA2048", "RSA4096"] = "EC256"

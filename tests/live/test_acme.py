@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
-import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from cryptography import x509
+from live.acme_rig import certified, edge, routed, served
 from live.toolbox import EchoServer, Router, fetch, until
 from pebble_ca import Pebble, free_port
 
@@ -25,66 +23,6 @@ def pebble(tmp_path: Path) -> Iterator[Pebble]:
     folder.mkdir()
     with Pebble(folder, free_port(), free_port()).running() as authority:
         yield authority
-
-
-def edge(folder: Path, pebble: Pebble, dynamic: dict[str, Any], workers: int = 2, **acme: Any) -> Router:
-    """A router whose ports are those on which the authority looks."""
-    options: dict[str, Any] = {
-        "caServer": pebble.directory,
-        "caCertificates": [str(pebble.ca)],
-        "email": "a@example.com",
-        "storage": str(folder / "acme.json"),
-        "preflight": {"enabled": False},
-        **acme,
-    }
-    points = {
-        "web": {"address": f"127.0.0.1:{pebble.http_port}"},
-        "websecure": {"address": f"127.0.0.1:{pebble.tls_port}"},
-    }
-    static = {"certificatesResolvers": {"le": {"acme": options}}, "entryPoints": points, "api": {"insecure": True}}
-    return Router(folder, dynamic, static, workers=workers)
-
-
-def routed(url: str, *hosts: str) -> dict[str, Any]:
-    """A router with TLS for each host."""
-    routers = {
-        host.split(".")[0]: {
-            "rule": f"Host(`{host}`)",
-            "service": "s",
-            "entryPoints": ["websecure"],
-            "tls": {"certResolver": "le"},
-        }
-        for host in hosts
-    }
-    return {"http": {"routers": routers, "services": {"s": {"loadBalancer": {"servers": [{"url": url}]}}}}}
-
-
-def served(port: int, host: str) -> tuple[str, set[str]]:
-    """Issuer and names of the certificate that a client gets."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with (
-        socket.create_connection(("127.0.0.1", port), 30) as raw,
-        context.wrap_socket(raw, server_hostname=host) as tls,
-    ):
-        found = x509.load_der_x509_certificate(tls.getpeercert(True) or b"")
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return found.issuer.rfc4514_string(), set(names.get_values_for_type(x509.DNSName))
-
-
-async def certified(router: Router, host: str, patience: float = 90) -> set[str]:
-    """Wait until the authority's certificate is served for a host."""
-    found: list[tuple[str, set[str]]] = []
-
-    def done() -> bool:
-        found.append(served(router.port("websecure"), host))
-        return "Pebble" in found[-1][0]
-
-    end = asyncio.get_running_loop().time() + patience
-    while not await asyncio.to_thread(done):
-        assert asyncio.get_running_loop().time() < end, f"{found[-1]} is served: {router.log_text()[-2000:]}"
-        await asyncio.sleep(0.05)
-    return found[-1][1]
 
 
 @pytest.mark.parametrize("challenge", ["tlsChallenge", "httpChallenge"])

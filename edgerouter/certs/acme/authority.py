@@ -1,49 +1,36 @@
-"""One conversation with an ACME authority: account, order, proofs, certificate. Blocking; called in threads.
+"""One conversation with an ACME authority: order, proofs, certificate. Blocking; called in threads.
 
-The protocol is the ``acme`` library's; what is shown to the authority is a ``Prover``'s matter.
+The protocol is the ``acme`` library's; what is shown to the authority is a ``Prover``'s matter. An order is written
+down before it is placed: whoever comes next, after a crash or in the place of another router, goes on with the same.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-import re
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import requests
 from acme import client, crypto_util, errors, messages
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from josepy.jwa import ES256, ES384, RS256
-from josepy.jwk import JWKEC, JWKRSA
+from josepy.b64 import b64encode
 
-from edgerouter import __version__
-from edgerouter.certs.acme.challenges import TLSALPN01
+from edgerouter.certs.acme import orders
+from edgerouter.certs.acme.account import Account
+from edgerouter.certs.acme.keys import make_key
+from edgerouter.certs.acme.refused import Refused, translated
 from edgerouter.certs.acme.storage import Storage
-from edgerouter.certs.acme.wanted import Names
+from edgerouter.certs.acme.wanted import Names, label_of
 from edgerouter.config.resolvers import Acme
 
 ORDER_SECONDS: Final = 120.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 3.0
-_CURVES: Final = {"EC256": ec.SECP256R1, "EC384": ec.SECP384R1}
-
-assert TLSALPN01.typ  # registered with the library by its import
-
-
-class Refused(Exception):
-    """The authority, or the way to it, says no. ``code`` is ours, the text the authority's own words; ``after`` are
-    seconds that it asks to wait."""
-
-    def __init__(self, code: str, words: str, after: float = 0.0) -> None:
-        super().__init__(words)
-        self.code = code
-        self.after = after
+_ORDER_LIVES: Final = 86_400.0  # seconds until an order that was written down is not looked for any more
+# After these the order may still come to a good end; after others it is done with.
+_GOES_ON: Final = frozenset({"UNREACHABLE", "TIMEOUT", "AUTHORITY_FAULT", "NOT_LIVE", "STORAGE"})
 
 
 class Prover(Protocol):
@@ -75,43 +62,50 @@ class Authority:
         self._storage = storage
         self._resolver = resolver
         self._provers = provers
-        self._client: client.ClientV2 | None = None
-        self._bundled = ""
+        self._account = Account(options, storage, resolver)
 
-    def obtain(self, names: Names) -> Issued:
-        """Order a certificate; raises Refused, StorageError."""
+    def obtain(self, names: Names, replaces: str = "") -> Issued:
+        """Order a certificate, or go on with the order of before; raises Refused, StorageError. ``replaces``: the
+        certificate (PEM) that it takes the place of."""
         try:
-            return self._obtain(names)
-        except messages.Error as error:
-            raise Refused(_code(error), _said(error), _wait_of(_said(error))) from error
-        except errors.ValidationError as error:
-            raise Refused("CHALLENGE_FAILED", _validation(error)) from error
-        except errors.IssuanceError as error:
-            raise Refused(_code(error.error), _said(error.error)) from error
-        except (errors.TimeoutError, TimeoutError) as error:
-            raise Refused("TIMEOUT", f"no answer within {ORDER_SECONDS:.0f} s") from error
-        except (errors.ClientError, errors.Error, requests.RequestException, ValueError) as error:
-            self._client = None
-            raise Refused("UNREACHABLE", f"{self._options.ca_server}: {_short(error)}") from error
+            return self._tried(names, replaces)
+        except Refused as error:
+            if error.code == "ACCOUNT_GONE":
+                self._account.forget_place()
+                return self._tried(names, replaces)
+            if error.code not in _GOES_ON:
+                self._storage.delete(self._place(names))
+            if error.code == "UNREACHABLE":
+                self._account.forget_connection()
+            raise
 
-    def renewal_time(self, certificate: str) -> float | None:
-        """When the authority wants a certificate renewed (RFC 9773), in Unix seconds; None if it does not say."""
+    def _tried(self, names: Names, replaces: str) -> Issued:
+        self._account.asked_to_wait()
         try:
-            found, _ = self._connected().renewal_time(certificate.encode())
+            with translated(self._options.ca_server, ORDER_SECONDS):
+                return self._obtain(names, replaces)
+        except Refused as error:
+            error.after = max(error.after, self._account.asked_to_wait())
+            raise
+
+    def renewal_time(self, certificate: str) -> tuple[float, float] | None:
+        """When the authority wants a certificate renewed (RFC 9773), and when it is to be asked again, in Unix seconds;
+        None if it does not say."""
+        try:
+            found, again = self._account.connected().renewal_time(certificate.encode())
         except (errors.Error, requests.RequestException, ValueError, messages.Error):
             return None
-        return None if found is None else found.timestamp()
+        return None if found is None else (found.timestamp(), again.timestamp())
 
-    def _obtain(self, names: Names) -> Issued:
-        connected = self._connected()
-        key = make_key(self._options.key_type)
-        request = crypto_util.make_csr(key, list(names))
-        order = connected.new_order(request, profile=self._options.profile or None)
+    def _obtain(self, names: Names, replaces: str) -> Issued:
+        connected = self._account.connected()
+        order, key = self._order(connected, names, replaces)
         shown: list[tuple[Prover, str, str]] = []
         try:
             self._prove(connected, order, shown)
             self._await(connected, order)
-            order = connected.begin_finalization(order)
+            if order.body.status in (messages.STATUS_PENDING, messages.STATUS_READY):
+                order = connected.begin_finalization(order)
             order = connected.poll_finalization(
                 order,
                 datetime.datetime.now() + datetime.timedelta(seconds=ORDER_SECONDS),
@@ -120,7 +114,54 @@ class Authority:
         finally:
             for prover, name, token in shown:
                 prover.remove(name, token)
-        return Issued(names, self._chain(order), key.decode())
+        return Issued(names, self._chain(order), key)
+
+    # -- the order, written down ------------------------------------------------------------------------------------
+
+    def _place(self, names: Names) -> str:
+        return f"{self._resolver}/orders/{label_of(names)}"
+
+    def _order(self, connected: client.ClientV2, names: Names, replaces: str) -> tuple[Any, str]:
+        """The order, and the certificate's key."""
+        found = self._kept(connected, names)
+        if found is not None:
+            return found
+        key = make_key(self._options.key_type).decode()
+        # First of all: a storage that takes nothing must not cost an order.
+        self._note(names, key, "")
+        request = crypto_util.make_csr(key.encode(), list(names))
+        try:
+            order = orders.place(connected, names, request, self._options.profile, _renewal_id(connected, replaces))
+        except messages.Error as error:
+            if not replaces or error.code not in ("alreadyReplaced", "malformed"):
+                raise
+            order = orders.place(connected, names, request, self._options.profile, "")
+        self._note(names, key, str(order.uri))
+        return order, key
+
+    def _note(self, names: Names, key: str, url: str) -> None:
+        body = {"names": list(names), "key": key, "order": url, "server": self._options.ca_server, "at": time.time()}
+        self._storage.put(self._place(names), json.dumps(body))
+
+    def _kept(self, connected: client.ClientV2, names: Names) -> tuple[Any, str] | None:
+        """The order of before, if it can still come to a good end."""
+        kept = json.loads(self._storage.get(self._place(names)) or "{}")
+        if not kept.get("order") or kept["server"] != self._options.ca_server or tuple(kept["names"]) != names:
+            return None
+        if time.time() - kept["at"] > _ORDER_LIVES:
+            return None
+        request = crypto_util.make_csr(kept["key"].encode(), list(names))
+        try:
+            order = orders.find(connected, kept["order"], request)
+        except messages.Error:
+            return None  # the authority knows it no more
+        return None if order.body.status == messages.STATUS_INVALID else (order, kept["key"])
+
+    def done(self, names: Names) -> None:
+        """The certificate is kept: its order need not be."""
+        self._storage.delete(self._place(names))
+
+    # -- proofs -----------------------------------------------------------------------------------------------------
 
     def _prove(self, connected: client.ClientV2, order: Any, shown: list[tuple[Prover, str, str]]) -> None:
         for authorization in order.authorizations:
@@ -171,124 +212,22 @@ class Authority:
                     return str(chain)
         return str(order.fullchain_pem)
 
-    def _connected(self) -> client.ClientV2:
-        if self._client is None:
-            self._client = self._connect()
-        return self._client
 
-    def _connect(self) -> client.ClientV2:
-        kept = json.loads(self._storage.get(f"{self._resolver}/account") or "{}")
-        pem = kept.get("key") or make_key("EC256").decode()
-        key, algorithm = account_key(pem)
-        # The library hands this on to requests, where the name of a bundle may stand for True.
-        check: Any = self._bundle() or True
-        agent = f"edgerouter/{__version__}"
-        net = client.ClientNetwork(key, alg=algorithm, verify_ssl=check, user_agent=agent, timeout=30)
-        directory = client.ClientV2.get_directory(self._options.ca_server, net)
-        connected = client.ClientV2(directory, net)
-        uri = self._account(connected, kept)
-        now = {"key": pem, "uri": uri, "server": self._options.ca_server}
-        if kept != now:
-            self._storage.put(f"{self._resolver}/account", json.dumps(now))
-        return connected
-
-    def _bundle(self) -> str:
-        """The file of CAs that the authority's own certificate is checked with; "" for the usual ones."""
-        files = self._options.ca_certificates
-        if len(files) < 2:
-            return files[0] if files else ""
-        if not self._bundled:
-            descriptor, self._bundled = tempfile.mkstemp(suffix=".pem")
-            with open(descriptor, "w", encoding="ascii") as bundle:
-                bundle.write("\n".join(Path(file).read_text(encoding="ascii") for file in files))
-        return self._bundled
-
-    def _account(self, connected: client.ClientV2, kept: dict[str, Any]) -> str:
-        """The account's URL: the one of before at the same authority, else a new one (the same key finds it again)."""
-        if kept.get("uri") and kept.get("server") == self._options.ca_server:
-            connected.net.account = messages.RegistrationResource(body=messages.Registration(), uri=kept["uri"])
-            return str(kept["uri"])
-        binding = None
-        if self._options.eab is not None and connected.net.key is not None:
-            binding = messages.ExternalAccountBinding.from_data(
-                connected.net.key.public_key(),
-                self._options.eab.kid,
-                self._options.eab.hmac_encoded.reveal(),
-                connected.directory,
-            )
-        registration = messages.NewRegistration.from_data(
-            email=self._options.email or None, terms_of_service_agreed=True, external_account_binding=binding
-        )
-        try:
-            return str(connected.new_account(registration).uri)
-        except errors.ConflictError as known:
-            resource = messages.RegistrationResource(body=messages.Registration(), uri=known.location)
-            connected.net.account = resource
-            return str(known.location)
+def _renewal_id(connected: client.ClientV2, certificate: str) -> str:
+    """The identifier by which authorities with renewal information know a certificate (RFC 9773 section 4.1)."""
+    try:
+        _ = connected.directory["renewalInfo"]
+    except KeyError:
+        return ""
+    return renewal_id(certificate) if certificate else ""
 
 
-def make_key(kind: str) -> bytes:
-    """A new private key, as PEM."""
-    curve = _CURVES.get(kind)
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-    if curve is not None:
-        key = ec.generate_private_key(curve())
-    else:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=int(kind.removeprefix("RSA")))
-    form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-
-
-def account_key(pem: str) -> tuple[Any, Any]:
-    """The key as the library takes it, and the algorithm that it signs with."""
-    key = serialization.load_pem_private_key(pem.encode(), None)
-    if isinstance(key, rsa.RSAPrivateKey):
-        return JWKRSA(key=key), RS256
-    curve = getattr(getattr(key, "curve", None), "name", "")
-    return JWKEC(key=key), ES384 if curve == "secp384r1" else ES256
-
-
-_RETRY_AFTER: Final = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)", re.IGNORECASE)
-_CODES: Final = {
-    "rateLimited": "RATE_LIMITED",
-    "caa": "CAA",
-    "dns": "DNS",
-    "rejectedIdentifier": "REJECTED",
-    "unauthorized": "UNAUTHORIZED",
-    "externalAccountRequired": "EAB_REQUIRED",
-    "accountDoesNotExist": "ACCOUNT_GONE",
-    "serverInternal": "AUTHORITY_FAULT",
-}
-
-
-def _code(error: messages.Error) -> str:
-    return _CODES.get(str(error.code or ""), "REFUSED")
-
-
-def _said(error: messages.Error) -> str:
-    words = [str(error.detail or error.description or error.typ)]
-    words += [f"{one.identifier.value}: {one.detail}" for one in error.subproblems or () if one.identifier]
-    return "; ".join(words)
-
-
-def _wait_of(words: str, now: float | None = None) -> float:
-    """Seconds until a moment that the words name (``retry after 2026-01-02 03:04:05 UTC``); 0 when they name none."""
-    found = _RETRY_AFTER.search(words)
-    if found is None:
-        return 0.0
-    moment = datetime.datetime.fromisoformat(f"{found.group(1)}T{found.group(2)}+00:00").timestamp()
-    return max(0.0, moment - (time.time() if now is None else now))
-
-
-def _validation(error: errors.ValidationError) -> str:
-    words = []
-    for authorization in error.failed_authzrs:
-        for challenge in authorization.body.challenges:
-            if challenge.error is not None:
-                words.append(f"{authorization.body.identifier.value} ({challenge.chall.typ}): {_said(challenge.error)}")
-    return "; ".join(words) or "the authority does not say why"
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
+def renewal_id(certificate: str) -> str:
+    """See RFC 9773 section 4.1; "" for a certificate that names no authority key."""
+    found = x509.load_pem_x509_certificate(certificate.encode())
+    try:
+        authority = found.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        return ""
+    serial = found.serial_number.to_bytes(found.serial_number.bit_length() // 8 + 1, "big")
+    return ".".join(b64encode(part).decode() for part in (authority or b"", serial))

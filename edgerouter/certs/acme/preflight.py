@@ -14,8 +14,8 @@ import dns.exception
 import dns.name
 import dns.resolver
 
-from edgerouter.certs.acme.authority import Refused
-from edgerouter.certs.acme.tokens import PATH, Tokens
+from edgerouter.certs.acme.refused import Refused
+from edgerouter.certs.acme.tokens import PATH, HttpProver
 
 SECONDS: Final = 5.0
 # The names by which well-known authorities are named in CAA records, by their directory's host.
@@ -41,12 +41,12 @@ def make_resolver(servers: Sequence[str]) -> dns.resolver.Resolver:
 
 class Preflight:
     """Looks at one name at a time. ``issuer``: the authority's name in CAA records, "" not to look at those. With
-    ``tokens`` the authority will come over HTTP, to ``port``, and we go first."""
+    ``pages`` the authority will come over HTTP, to ``port``, and we go first."""
 
-    def __init__(self, issuer: str, servers: Sequence[str], tokens: Tokens | None, port: int = 80) -> None:
+    def __init__(self, issuer: str, servers: Sequence[str], pages: HttpProver | None, port: int = 80) -> None:
         self._resolver = make_resolver(servers)
         self._issuer = issuer
-        self._tokens = tokens
+        self._pages = pages
         self._port = port
 
     def check(self, name: str, by_dns: bool) -> None:
@@ -56,7 +56,7 @@ class Preflight:
         if by_dns:
             return
         addresses = self._addresses(name)
-        if self._tokens is not None:
+        if self._pages is not None:
             for address in addresses:
                 self._reach(name, address)
 
@@ -106,9 +106,9 @@ class Preflight:
 
     def _reach(self, name: str, address: str) -> None:
         """Ask for a token of our own the way that the authority will: whoever answers must be us."""
-        assert self._tokens is not None
-        token, proof = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
-        self._tokens.put(name, token, proof)
+        assert self._pages is not None
+        token, proof = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
+        self._pages.show(name, token, proof, "")
         try:
             connection = http.client.HTTPConnection(address, self._port, timeout=SECONDS)
             connection.request("GET", f"{PATH}{token}", headers={"Host": name, "Connection": "close"})
@@ -119,7 +119,7 @@ class Preflight:
                 "NOT_US", f"{name} is {address}, and port {self._port} there does not answer: {error}"
             ) from error
         finally:
-            self._tokens.drop(name, token)
+            self._pages.remove(name, token)
         if body.strip() != proof:
             raise Refused("NOT_US", f"{name} is {address}, and that is somebody else: our own token is not there")
 

@@ -6,66 +6,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import aiohttp
 import msgspec
-from cryptography import x509
 
 from edgerouter.certs.acme import state
-from edgerouter.certs.acme.authority import Authority, Issued, Prover, Refused
-from edgerouter.certs.acme.challenges import DNS, TLS, challenge_certificate
+from edgerouter.certs.acme.authority import Authority, Issued, Prover
+from edgerouter.certs.acme.challenges import DNS
+from edgerouter.certs.acme.lines import line, problem, when
+from edgerouter.certs.acme.ordering import Ended, Ordering, known
 from edgerouter.certs.acme.preflight import Preflight
 from edgerouter.certs.acme.state import Attempt
 from edgerouter.certs.acme.storage import Storage, StorageError
+from edgerouter.certs.acme.tlsalpn import LOOK_SECONDS, OpenChallenges, TlsProver
+from edgerouter.certs.acme.together import Together
 from edgerouter.certs.acme.wanted import Names, Wanted, covers, is_name
 from edgerouter.config.dynamic import Certificate, DynamicConfiguration, TlsConfiguration
 from edgerouter.config.resolvers import Acme
-from edgerouter.config.types import Problem, Secret
-from edgerouter.contracts.certificates import CHALLENGE_STORE
-from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Snapshot, Workload
+from edgerouter.config.types import Secret
+from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Snapshot
 
-LIVE_SECONDS: Final = 15.0  # until a challenge's certificate must be in every worker
 LONGEST_SLEEP: Final = 3600.0
+SAVE_AGAIN: Final = 30.0  # seconds between attempts to keep what the storage did not take
 log = logging.getLogger("edgerouter.acme")
-
-_FIXES: Final = {
-    "NXDOMAIN": "add an A or AAAA record, or correct the router's rule",
-    "NO_ADDRESS": "add an A or AAAA record",
-    "NOT_US": "let the record point to this router, and port 80 lead to the challenge's entry point",
-    "CAA": "add this authority to the CAA record",
-    "RATE_LIMITED": "wait: the next attempt is set to when the authority allows it",
-    "NO_CHALLENGE": "add httpChallenge, tlsChallenge or dnsChallenge (wildcards need dnsChallenge)",
-    "EAB_REQUIRED": "add eab.kid and eab.hmacEncoded",
-    "UNREACHABLE": "check caServer, and that the router may reach it",
-}
-
-
-class TlsProver:
-    """TLS-ALPN-01: a certificate that every worker must have before the authority looks. See ``authority.Prover``."""
-
-    type = TLS
-
-    def __init__(self, publish: Callable[[str, tuple[str, str] | None], threading.Event], delay: float) -> None:
-        self._publish = publish
-        self._delay = delay
-
-    def show(self, name: str, token: str, authorization: str, validation: str) -> None:
-        """Have the certificate in every worker."""
-        live = self._publish(name, challenge_certificate(name, authorization))
-        if not live.wait(LIVE_SECONDS):
-            raise Refused("NOT_LIVE", f"{name}: the challenge's certificate was not in every worker in time")
-        time.sleep(self._delay)
-
-    def remove(self, name: str, token: str) -> None:
-        """See ``authority.Prover.remove``."""
-        self._publish(name, None)
 
 
 class AcmeProvider(Provider):
@@ -82,22 +50,23 @@ class AcmeProvider(Provider):
         super().__init__(options, ProviderContext(name=f"{resolver}.acme", kinds={}))
         self._resolver = resolver
         self._options = options
-        self._storage = storage
+        self._together = Together(storage, resolver)
         if options.tls_challenge is not None:
-            provers = [*provers, TlsProver(self._challenge, float(options.tls_challenge.delay))]
-        self._authority = Authority(options, storage, resolver, provers)
-        self._by_dns_only = [prover.type for prover in provers] == [DNS]
-        self._preflight = preflight
+            delay = float(options.tls_challenge.delay)
+            provers = [*provers, TlsProver(self._challenge, delay, self._together)]
+        by_dns = [prover.type for prover in provers] == [DNS]
+        self._ordering = Ordering(Authority(options, storage, resolver, provers), self._together, preflight, by_dns)
         self._attempts: dict[Names, Attempt] = {}
         self._certificates: dict[Names, Issued] = {}
+        self._unsaved: dict[Names, Issued] = {}
         self._gone: dict[Names, float] = {}
-        self._challenges: dict[str, tuple[str, str]] = {}
-        self._awaited: dict[str, list[threading.Event]] = {}
         self._running: dict[Names, asyncio.Task[None]] = {}
+        self._telling: set[asyncio.Task[None]] = set()
         self._wanted: Mapping[Names, Wanted] = {}
         self._others: frozenset[Names] = frozenset()
         self._changed = asyncio.Event()
         self._turn = asyncio.Event()
+        self._open = OpenChallenges(resolver, self._changed.set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate = asyncio.Semaphore(max(1, options.concurrency))
 
@@ -124,103 +93,75 @@ class AcmeProvider(Provider):
 
     async def _watch(self) -> AsyncIterator[Snapshot]:
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(self._load)
-        work = asyncio.ensure_future(self._work())
+        for one in await asyncio.to_thread(lambda: list(self._together.all())):
+            self._load(one)
+        tasks = [asyncio.ensure_future(self._work())]
+        if self._together.shared and self._options.tls_challenge is not None:
+            tasks.append(asyncio.ensure_future(self._follow()))
         try:
             while True:
                 self._changed.clear()
                 yield self._snapshot()
                 waiting = asyncio.ensure_future(self._changed.wait())
-                await asyncio.wait({waiting, work}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
-                if work.done():
-                    work.result()
+                for task in tasks:
+                    if task.done():
+                        task.result()
         finally:
-            for task in (work, *self._running.values()):
+            for task in (*tasks, *self._running.values(), *self._telling):
                 task.cancel()
 
     async def report(self, outcome: Outcome) -> None:
         """Every worker has what the last snapshots held: challenges that are in the ledger are live."""
-        for workload in outcome.workloads:
-            for event in self._awaited.pop(workload.detail.get("challenge", ""), ()):
-                event.set()
+        self._open.published(outcome.workloads)
 
     def _snapshot(self) -> Snapshot:
         pairs = [
             Certificate(cert_file=Secret(one.certificate), key_file=Secret(one.key))
             for _, one in sorted(self._certificates.items())
         ]
-        pairs += [
-            Certificate(cert_file=Secret(certificate), key_file=Secret(key), stores=(CHALLENGE_STORE,))
-            for _, (certificate, key) in sorted(self._challenges.items())
-        ]
+        lines = tuple(line(self._resolver, attempt) for _, attempt in sorted(self._attempts.items()))
+        failed = (one for one in self._attempts.values() if one.state == state.FAILED)
         return Snapshot(
-            configuration=DynamicConfiguration(tls=TlsConfiguration(certificates=tuple(pairs))),
-            workloads=tuple(self._line(attempt) for _, attempt in sorted(self._attempts.items())) + self._open(),
-            problems=tuple(self._problem(one) for one in self._attempts.values() if one.state == state.FAILED),
+            configuration=DynamicConfiguration(
+                tls=TlsConfiguration(certificates=(*pairs, *self._open.certificates())),
+            ),
+            workloads=lines + self._open.workloads(),
+            problems=tuple(problem(self._resolver, one) for one in failed),
         )
-
-    def _line(self, attempt: Attempt) -> Workload:
-        """The ledger's line of a certificate."""
-        times = {"next attempt": attempt.next_attempt, "expires": attempt.not_after}
-        detail = {name: _when(value) for name, value in times.items() if value and attempt.state != state.COVERED}
-        return Workload(
-            id=f"{self._resolver}:{','.join(attempt.names)}",
-            name=attempt.names[0],
-            kind="certificate",
-            verdict=attempt.state if not attempt.code else f"{attempt.state}_{attempt.code}",
-            reason=attempt.error,
-            fix=attempt.fix,
-            routers=(attempt.router,) if attempt.router else (),
-            detail=detail | {"names": ", ".join(attempt.names), "resolver": self._resolver},
-        )
-
-    def _open(self) -> tuple[Workload, ...]:
-        """Challenges in the ledger, so that ``report`` tells when workers have them."""
-        return tuple(
-            Workload(
-                id=f"{self._resolver}:challenge:{name}",
-                name=name,
-                kind="challenge",
-                verdict="CHALLENGE",
-                reason="the authority is about to look",
-                detail={"challenge": certificate},
-            )
-            for name, (certificate, _) in sorted(self._challenges.items())
-        )
-
-    def _problem(self, attempt: Attempt) -> Problem:
-        path = f"certificatesResolvers.{self._resolver}: {', '.join(attempt.names)}"
-        message = f"{attempt.code}: {attempt.error} (attempt {attempt.failures}, next {_when(attempt.next_attempt)})"
-        return Problem(path, message, attempt.fix, self.context.name, "warning")
 
     def _challenge(self, name: str, pair: tuple[str, str] | None) -> threading.Event:
         """Publish a challenge's certificate, or take it away. Called from threads."""
         live = threading.Event()
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._set_challenge, name, pair, live)
+        self._loop.call_soon_threadsafe(self._open.set, name, pair, live)
         return live
 
-    def _set_challenge(self, name: str, pair: tuple[str, str] | None, live: threading.Event) -> None:
-        if pair is None:
-            self._challenges.pop(name, None)
-        else:
-            self._challenges[name] = pair
-            self._awaited.setdefault(pair[0], []).append(live)
-        self._changed.set()
+    async def _follow(self) -> None:
+        """Have what other routers show: the authority may ask any of us."""
+        silent = False
+        while True:
+            try:
+                self._open.follow(await asyncio.to_thread(self._together.certificates))
+                silent = False
+            except StorageError as error:
+                if not silent:
+                    log.warning("%s: challenges of other routers are not seen: %s", self._resolver, error)
+                silent = True
+            await asyncio.sleep(LOOK_SECONDS)
 
     # -- the work ---------------------------------------------------------------------------------------------------
 
-    def _load(self) -> None:
-        """What is kept from before; what cannot be read is told and ordered anew."""
-        for key in self._storage.keys(f"{self._resolver}/certificates/"):
-            try:
-                kept = json.loads(self._storage.get(key) or "{}")
-                one = Issued(tuple(kept["names"]), kept["certificate"], kept["key"])
-                attempt = _known(one)
-            except (KeyError, ValueError, TypeError) as error:
-                log.warning("%s: %s in the storage cannot be read and is left there: %s", self._resolver, key, error)
-                continue
+    def _load(self, one: Issued) -> None:
+        """One that is kept from before; of two for the same names the later one."""
+        try:
+            attempt = known(one)
+        except ValueError as error:
+            log.warning("%s: the certificate kept for %s cannot be read: %s", self._resolver, one.names, error)
+            return
+        before = self._attempts.get(one.names)
+        if before is None or attempt.not_after > before.not_after:
             self._certificates[one.names] = one
             self._attempts[one.names] = attempt
 
@@ -234,9 +175,10 @@ class AcmeProvider(Provider):
                 if state.due(attempt, now) and names not in self._running:
                     self._start(names)
             nexts = [one.next_attempt for one in self._attempts.values() if one.next_attempt > now]
-            pause = min([LONGEST_SLEEP, *(at - now for at in nexts)])
+            pause = min([LONGEST_SLEEP, *(at - now for at in nexts), *((SAVE_AGAIN,) if self._unsaved else ())])
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._turn.wait(), max(pause, 0.05))
+            await self._save()
 
     def _plan(self) -> None:
         """Bring what is known in line with what is wanted."""
@@ -282,52 +224,54 @@ class AcmeProvider(Provider):
             attempt = self._attempts.get(names)
             if attempt is None:
                 return
-            try:
-                await asyncio.to_thread(self._look, names)
-                self._set(names, msgspec.structs.replace(attempt, state=state.ORDERING))
-                one = await asyncio.to_thread(self._order, names)
-            except (Refused, StorageError) as error:
-                await self._failed(attempt, error)
-                return
-            except Exception as error:  # ours or a library's: this name fails, the others go on
-                log.exception("%s: %s", self._resolver, ", ".join(names))
-                await self._failed(attempt, Refused("FAULT", f"{type(error).__name__}: {error}"))
-                return
-            self._certificates[names] = one
-            self._set(names, _known(one, attempt.router))
-            log.info("%s: a certificate for %s", self._resolver, ", ".join(names), extra={"event": "certificate"})
+            ordering = msgspec.structs.replace(attempt, state=state.ORDERING, error="", code="", fix="")
+            have = self._certificates.get(names)
+            ended = await asyncio.to_thread(self._ordering.run, attempt, have, lambda: self._soon(ordering))
+        self._take_up(attempt, ended)
 
-    def _look(self, names: Names) -> None:
-        """Preflight; blocks."""
-        if self._preflight is not None:
-            for name in names:
-                self._preflight.check(name, by_dns=self._by_dns_only or name.startswith("*."))
+    def _soon(self, attempt: Attempt) -> None:
+        """Called from threads."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._set, attempt)
 
-    def _order(self, names: Names) -> Issued:
-        """Order and keep; blocks."""
-        one = self._authority.obtain(names)
-        body = {"names": list(names), "certificate": one.certificate, "key": one.key}
-        self._storage.put(f"{self._resolver}/certificates/{names[0]}", json.dumps(body))
-        return one
+    def _take_up(self, attempt: Attempt, ended: Ended) -> None:
+        names = attempt.names
+        if ended.issued is not None:
+            self._certificates[names] = ended.issued
+            self._set(known(ended.issued, attempt.router))
+            how = "a certificate" if ended.ours else "another router's certificate"
+            log.info("%s: %s for %s", self._resolver, how, ", ".join(names), extra={"event": "certificate"})
+        if ended.issued is not None and ended.unsaved:
+            self._unsaved[names] = ended.issued
+            words = "%s: the certificate for %s is served, and not kept: %s; tried again every %.0f s"
+            log.error(words, self._resolver, ", ".join(names), ended.unsaved, SAVE_AGAIN)
+        if ended.attempt is not None:
+            self._set(ended.attempt)
+            if ended.attempt.state == state.FAILED:
+                self._failed(ended.attempt, ended.ours)
 
-    def _set(self, names: Names, attempt: Attempt) -> None:
-        if names in self._attempts:
-            self._attempts[names] = attempt
+    async def _save(self) -> None:
+        """Keep what the storage did not take before."""
+        for names, one in list(self._unsaved.items()):
+            if not await asyncio.to_thread(self._ordering.save, one):
+                del self._unsaved[names]
+                log.info("%s: the certificate for %s is kept now", self._resolver, ", ".join(names))
+
+    def _set(self, attempt: Attempt) -> None:
+        if attempt.names in self._attempts:
+            self._attempts[attempt.names] = attempt
         self._changed.set()
 
-    async def _failed(self, attempt: Attempt, error: Refused | StorageError) -> None:
-        code = error.code if isinstance(error, Refused) else "STORAGE"
-        after = error.after if isinstance(error, Refused) else 0.0
-        failed = state.failed(attempt, time.time(), code, str(error), _FIXES.get(code, ""), after)
-        self._set(attempt.names, failed)
-        words = (self._resolver, ", ".join(attempt.names), code, error, _when(failed.next_attempt))
+    def _failed(self, attempt: Attempt, ours: bool) -> None:
+        words = (self._resolver, ", ".join(attempt.names), attempt.code, attempt.error, when(attempt.next_attempt))
         log.warning("%s: no certificate for %s: %s: %s; next attempt %s", *words, extra={"event": "certificateFailed"})
-        await self._tell(failed)
+        if self._options.webhook and ours:
+            task = asyncio.ensure_future(self._tell(attempt))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     async def _tell(self, attempt: Attempt) -> None:
         """The webhook; nobody waits for it, and its failure is a line in the log."""
-        if not self._options.webhook:
-            return
         body: dict[str, Any] = {
             "resolver": self._resolver,
             "names": list(attempt.names),
@@ -346,15 +290,3 @@ class AcmeProvider(Provider):
                 pass
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             log.warning("%s: the webhook did not take it: %s", self._resolver, type(error).__name__)
-
-
-def _known(one: Issued, router: str = "") -> Attempt:
-    """The state of a certificate that is in hand; raises ValueError when it cannot be read."""
-    certificate = x509.load_pem_x509_certificate(one.certificate.encode())
-    begin, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    attempt = Attempt(names=one.names, router=router)
-    return state.issued(attempt, time.time(), begin, end, random.random())
-
-
-def _when(moment: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

@@ -9,12 +9,15 @@ from typing import Final
 
 import msgspec
 
-from edgerouter.certs.acme.authority import Prover, Refused
+from edgerouter.certs.acme.authority import Prover
 from edgerouter.certs.acme.dns01.record import DnsProver
 from edgerouter.certs.acme.dns01.writers import make_writer
 from edgerouter.certs.acme.preflight import Preflight, issuer_of
 from edgerouter.certs.acme.provider import AcmeProvider
-from edgerouter.certs.acme.storage import FileStorage, Storage
+from edgerouter.certs.acme.refused import Refused
+from edgerouter.certs.acme.storage import Storage
+from edgerouter.certs.acme.stores.choose import open_storage
+from edgerouter.certs.acme.together import Together
 from edgerouter.certs.acme.tokens import HttpProver, Tokens
 from edgerouter.certs.acme.wanted import Names, Wanted, wanted
 from edgerouter.config.resolvers import Acme
@@ -50,15 +53,21 @@ def _make(static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens:
         _check(path, options, points)
         if options.storage not in stores:
             stores[options.storage] = _storage(path, options.storage)
-        provers = _provers(path, options, tokens)
-        preflight = None
-        if options.preflight.enabled:
-            by_http = tokens if options.http_challenge is not None else None
-            issuer = options.preflight.issuer or issuer_of(options.ca_server)
-            preflight = Preflight(issuer, options.preflight.resolvers, by_http)
+        together = Together(stores[options.storage], name)
+        if together.shared and options.http_challenge is not None:
+            tokens.elsewhere.append(together)
+        provers = _provers(path, options, tokens, together)
+        preflight = _preflight(options, HttpProver(tokens, 0.0, together))
         provider = AcmeProvider(name, options, stores[options.storage], provers, preflight)
         made[provider.context.name] = provider
     return made
+
+
+def _preflight(options: Acme, pages: HttpProver) -> Preflight | None:
+    if not options.preflight.enabled:
+        return None
+    by_http = pages if options.http_challenge is not None else None
+    return Preflight(options.preflight.issuer or issuer_of(options.ca_server), options.preflight.resolvers, by_http)
 
 
 def _check(path: str, options: Acme, points: Mapping[str, EntryPoint]) -> None:
@@ -74,15 +83,15 @@ def _check(path: str, options: Acme, points: Mapping[str, EntryPoint]) -> None:
 
 def _storage(path: str, place: str) -> Storage:
     try:
-        return FileStorage(place)
+        return open_storage(place)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}.storage: {error.message}") from error
 
 
-def _provers(path: str, options: Acme, tokens: Tokens) -> list[Prover]:
+def _provers(path: str, options: Acme, tokens: Tokens, together: Together) -> list[Prover]:
     provers: list[Prover] = []
     if options.http_challenge is not None:
-        provers.append(HttpProver(tokens, float(options.http_challenge.delay)))
+        provers.append(HttpProver(tokens, float(options.http_challenge.delay), together))
     if options.dns_challenge is not None:
         try:
             provers.append(DnsProver(options.dns_challenge, make_writer(options.dns_challenge.provider)))

@@ -52,6 +52,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     fix: str = ""
     not_after: float = 0.0
+    asked: float = 0.0  # the failures that somebody wants tried again before their time: those due until then
 
 
 def renewal_of(not_before: float, not_after: float, random: float) -> float:

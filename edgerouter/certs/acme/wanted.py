@@ -6,6 +6,7 @@ is the certificate's main one. One certificate for each router's set of names; e
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
@@ -98,3 +99,10 @@ def covers(given: Iterable[str], names: Names) -> bool:
     """True when a certificate for ``given`` serves all of ``names``; a wildcard covers one label."""
     have = set(given)
     return all(name in have or ("." in name and "*." + name.partition(".")[2] in have) for name in names)
+
+
+def label_of(names: Names) -> str:
+    """The name of a set of names, for keys: the main one, and for several a mark that tells sets apart."""
+    if len(names) == 1:
+        return names[0]
+    return f"{names[0]},{hashlib.sha256(','.join(names).encode()).hexdigest()[:12]}"

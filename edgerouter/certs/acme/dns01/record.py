@@ -8,9 +8,9 @@ from typing import Protocol
 
 import dns.exception
 
-from edgerouter.certs.acme.authority import Refused
 from edgerouter.certs.acme.challenges import DNS
 from edgerouter.certs.acme.preflight import make_resolver
+from edgerouter.certs.acme.refused import Refused
 from edgerouter.config.resolvers import DnsChallenge
 
 

@@ -20,8 +20,8 @@ import dns.tsigkeyring
 import dns.update
 import requests
 
-from edgerouter.certs.acme.authority import Refused
 from edgerouter.certs.acme.dns01.record import Writer, variable
+from edgerouter.certs.acme.refused import Refused
 
 _SECONDS: Final = 60.0
 

@@ -1,0 +1,91 @@
+"""Routers that share a storage: one account, one order for each name, proofs by any of them, a dead leader replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live.acme_rig import certified, edge, orders, routed
+from live.toolbox import Router, until
+from pebble_ca import Pebble, free_port
+from storage_servers import etcd, redis
+
+from edgerouter.certs.acme.storage import Storage
+from edgerouter.certs.acme.stores.choose import open_storage
+
+SERVERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[str]]] = {"redis": redis, "etcd": etcd}
+
+
+@pytest.fixture
+def pebble(tmp_path: Path) -> Iterator[Pebble]:
+    folder = tmp_path / "authority"
+    folder.mkdir()
+    with Pebble(folder, free_port(), free_port()).running() as authority:
+        yield authority
+
+
+@contextlib.asynccontextmanager
+async def running(count: int, pebble: Pebble, folder: Path, *hosts: str, **acme: Any) -> AsyncIterator[list[Router]]:
+    """That many routers; the authority's looks reach the first only."""
+    routers = []
+    for number in range(count):
+        home = folder / f"router{number}"
+        home.mkdir()
+        ports = {} if number == 0 else {"http_port": 0, "tls_port": 0}
+        routers.append(edge(home, pebble, routed("http://127.0.0.1:1", *hosts), workers=1, **ports, **acme))
+    async with contextlib.AsyncExitStack() as stack:
+        for router in routers:
+            await stack.enter_async_context(router)
+        yield routers
+
+
+def kept(storage: Storage, section: str) -> list[str]:
+    return [key.rpartition("/")[2] for key in storage.keys(f"le/{section}/")]
+
+
+@pytest.mark.parametrize(
+    ("server", "challenge"), [("redis", "httpChallenge"), ("redis", "tlsChallenge"), ("etcd", "httpChallenge")]
+)
+async def test_three_routers_place_one_order_for_each_name(
+    pebble: Pebble, tmp_path: Path, server: str, challenge: str
+) -> None:
+    hosts = ["a.example.com", "b.example.com", "c.example.com"]
+    how = {"entryPoint": "web"} if challenge == "httpChallenge" else {}
+    with SERVERS[server](tmp_path) as place:
+        async with running(3, pebble, tmp_path, *hosts, storage=place, **{challenge: how}) as routers:
+            for router in routers:
+                for host in hosts:
+                    assert await certified(router, host) == {host}
+            assert orders(pebble) == len(hosts)
+            storage = open_storage(place)
+            assert kept(storage, "certificates") == hosts
+            rest = ("orders", "http", "tls", "failures")
+            await until(lambda: not any(kept(storage, name) for name in rest), "nothing left behind")
+            for router in routers:
+                assert "PRIVATE KEY" not in router.log_text()
+
+
+@pytest.mark.parametrize("server", list(SERVERS))
+async def test_a_leader_that_is_killed_in_mid_order_is_replaced(pebble: Pebble, tmp_path: Path, server: str) -> None:
+    """It dies while the authority waits for a proof: the next leader goes on with the same order."""
+    slow = {"httpChallenge": {"entryPoint": "web", "delay": "60s"}}
+    quick = {"httpChallenge": {"entryPoint": "web"}}
+    (tmp_path / "leader").mkdir()
+    with SERVERS[server](tmp_path) as place:
+        storage = open_storage(place)
+        dynamic = routed("http://127.0.0.1:1", "a.example.com")
+        leader = edge(tmp_path / "leader", pebble, dynamic, 1, storage=place, http_port=0, tls_port=0, **slow)
+        await asyncio.to_thread(leader.start)
+        await until(lambda: kept(storage, "http"), "a proof")
+        order = json.loads(storage.get("le/orders/a.example.com") or "")
+        leader.kill()
+        async with running(1, pebble, tmp_path, "a.example.com", storage=place, **quick) as (router,):
+            assert await certified(router, "a.example.com") == {"a.example.com"}
+        certificate = json.loads(storage.get("le/certificates/a.example.com") or "")
+        assert order["order"] and certificate["key"] == order["key"] and orders(pebble) == 1
+        assert kept(storage, "orders") == []
