@@ -58,7 +58,7 @@ test: dev peers check
 	$(MAKE) pure
 
 bench: dev
-	for question in compare instructions routes middlewares gigabytes websockets workers; do PYTHONSAFEPATH= $(BIN)/python benchmarks/$$question.py || exit 1; done
+	for question in compare tls instructions routes middlewares gigabytes websockets workers; do PYTHONSAFEPATH= $(BIN)/python benchmarks/$$question.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

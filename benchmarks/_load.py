@@ -33,11 +33,13 @@ def body(peer: Peer) -> bytes:
     return data.partition(b"\r\n\r\n")[2]
 
 
-def run(peer: Peer, seconds: int, seed: int, kind: str, count: int, connections: int = 50) -> Result:
+def run(
+    peer: Peer, seconds: int, seed: int, kind: str, count: int, connections: int = 50, scheme: str = "http"
+) -> Result:
     """Load ``peer`` and return what it cost; raises SystemExit when anything failed."""
     before = peer.cpu_seconds()
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "mix.lua")]
-    command += [f"http://127.0.0.1:{peer.port}/", "--", str(seed), kind, str(count)]
+    command += [f"{scheme}://127.0.0.1:{peer.port}/", "--", str(seed), kind, str(count)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     cpu = peer.cpu_seconds() - before
     line = next(x for x in out.splitlines() if x.startswith("RESULT"))

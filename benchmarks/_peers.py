@@ -80,13 +80,15 @@ def wait_for(port: int, process: subprocess.Popen[bytes], host: str, path: str =
     raise SystemExit(f"no answer from {process.args}")
 
 
-def _start(arguments: list[str], core: int, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def launch(arguments: list[str], core: int, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a program on one core."""
     pinned = ["taskset", "-c", str(core), *arguments]
     # Not from the checkout's root: ``python -m edgerouter`` must find the installed wheel.
     return subprocess.Popen(pinned, env=env, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _render(name: str, folder: pathlib.Path, **values: object) -> pathlib.Path:
+def render(name: str, folder: pathlib.Path, **values: object) -> pathlib.Path:
+    """A file of ``peers`` in the folder, its variables replaced."""
     text = (HERE / "peers" / name).read_text()
     for key, value in {**values, "dir": folder}.items():
         text = text.replace("{{" + key + "}}", str(value))
@@ -98,8 +100,8 @@ def _render(name: str, folder: pathlib.Path, **values: object) -> pathlib.Path:
 def start_upstream(folder: pathlib.Path) -> Peer:
     """The server behind all peers, on core 1 with the load."""
     port = free_port()
-    conf = _render("upstream.conf", folder, upstream=port)
-    process = _start(["nginx", "-c", str(conf), "-p", str(folder)], 1)
+    conf = render("upstream.conf", folder, upstream=port)
+    process = launch(["nginx", "-c", str(conf), "-p", str(folder)], 1)
     wait_for(port, process, "x")
     return Peer("upstream", process, port)
 
@@ -108,21 +110,21 @@ def start(name: str, kind: str, count: int, upstream: int, folder: pathlib.Path,
     """Start a peer on core 0 with ``count`` routes."""
     port = free_port()
     if name == "nginx":
-        conf = _render("nginx.conf", folder, upstream=upstream, routes=nginx(kind, count, port))
-        process = _start(["nginx", "-c", str(conf), "-p", str(folder)], 0)
+        conf = render("nginx.conf", folder, upstream=upstream, routes=nginx(kind, count, port))
+        process = launch(["nginx", "-c", str(conf), "-p", str(folder)], 0)
     elif name == "haproxy":
-        conf = _render("haproxy.cfg", folder, upstream=upstream, port=port, routes=haproxy(kind, count, str(folder)))
-        process = _start(["haproxy", "-db", "-f", str(conf)], 0)
+        conf = render("haproxy.cfg", folder, upstream=upstream, port=port, routes=haproxy(kind, count, str(folder)))
+        process = launch(["haproxy", "-db", "-f", str(conf)], 0)
     elif name == "caddy":
-        conf = _render("Caddyfile", folder, routes=caddy(kind, count, port, upstream))
+        conf = render("Caddyfile", folder, routes=caddy(kind, count, port, upstream))
         env = {**os.environ, "GOMAXPROCS": "1"}
-        process = _start(["caddy", "run", "--config", str(conf), "--adapter", "caddyfile"], 0, env)
+        process = launch(["caddy", "run", "--config", str(conf), "--adapter", "caddyfile"], 0, env)
     else:
         conf = folder / f"edgerouter-{kind}-{count}.yaml"
         conf.write_text(json.dumps(edgerouter(kind, count, upstream)))
         flags = [f"--entrypoints.web.address=127.0.0.1:{port}", "--entrypoints.traefik.address=127.0.0.1:0"]
         flags += [f"--providers.file.filename={conf}", "--workers=1", *extra]
-        process = _start([sys.executable, "-m", "edgerouter", *flags], 0)
+        process = launch([sys.executable, "-m", "edgerouter", *flags], 0)
     host, path = {"prefixes": ("one.bench.test", "/p0/")}.get(kind, ("host-0.bench.test", "/"))
     wait_for(port, process, host, path)
     return Peer(name, process, port)

@@ -44,6 +44,8 @@ class TlsTransport(Peer):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        # SSLObject hands each call on to this one; on the way of every record that is worth leaving out.
+        self._records: Any = getattr(self._ssl, "_sslobj", self._ssl)
         self._opening: Opening | None = None
         self._behind: Any = None
         self._paused = False
@@ -114,10 +116,10 @@ class TlsTransport(Peer):
 
     def _deliver(self) -> None:
         """Hand on what can be read, until there is nothing left or reading is paused."""
-        connection, incoming = self._ssl, self._incoming
+        connection, incoming = self._records, self._incoming
         while not self._paused and self._behind is not None:
             try:
-                data = connection.read(_RECORD)
+                data = connection.read(min(incoming.pending, _RECORD) or _RECORD)  # what is asked for is allocated
             except ssl.SSLWantReadError:
                 break
             except (ssl.SSLError, OSError):
@@ -177,11 +179,11 @@ class TlsTransport(Peer):
         if self._closing or not data:
             return
         try:
-            written = self._ssl.write(data)
+            written = self._records.write(data)
             if written < len(data):
                 rest = memoryview(data)[written:]
                 while rest:
-                    rest = rest[self._ssl.write(rest) :]
+                    rest = rest[self._records.write(rest) :]
         except (ssl.SSLError, OSError):
             self.abort()
             return
