@@ -265,7 +265,7 @@ class Engine(Handler):
     def open(self, downstream: Downstream, request: Request) -> Session:
         """See ``Handler``."""
         exchange = EngineExchange(self, request)
-        exchange.started = self.now()
+        exchange.started = self.clock.now = self.now()
         exchange.entrypoint = downstream.entrypoint
         exchange.client_address = downstream.client_address
         exchange.client_port = downstream.client_port
@@ -283,7 +283,7 @@ class Engine(Handler):
     def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
         """See ``Handler``."""
         exchange = Exchange(Request("GET", b"/", "", Headers()))
-        exchange.started = self.now()
+        exchange.started = self.clock.now = self.now()
         exchange.entrypoint = downstream.entrypoint
         exchange.client_address = downstream.client_address
         exchange.client_port = downstream.client_port
@@ -355,7 +355,7 @@ class Engine(Handler):
     def _start_side(
         self, downstream: SideDownstream, exchange: EngineExchange, node: Service, steps: list[Middleware]
     ) -> Awaitable[Response]:
-        exchange.started = self.now()
+        exchange.started = self.clock.now = self.now()
         flow = Flow(self, downstream, exchange, None)
         flow.recorded = False
         downstream.flow = flow
