@@ -18,7 +18,7 @@ from edgerouter.config.static import StaticConfiguration
 from edgerouter.control.explain import Explainer
 from edgerouter.control.view import Picture, View
 from edgerouter.dashboard import shapes
-from edgerouter.dashboard.explain import add_explain, add_workloads
+from edgerouter.dashboard.explain import add_explain, add_names, add_workloads
 from edgerouter.dashboard.guard import answer, guard
 from edgerouter.dashboard.listing import page_of
 from edgerouter.dashboard.pages import add_pages
@@ -121,6 +121,7 @@ class Api:
         router.add_get(f"{base}/version", self._simple(self._version))
         router.add_get(f"{base}/problems", self._simple(lambda view: list(map(shapes.camel, view.problems))))
         add_workloads(router, base, self._picture)
+        add_names(router, base, self._picture)
         router.add_get(f"{base}/providers", self._simple(lambda view: list(map(shapes.camel, view.providers.values()))))
         router.add_get(f"{base}/workers", self._simple(lambda view: list(map(shapes.camel, view.workers))))
         router.add_get(f"{base}/present", self._present.handle)

@@ -1,4 +1,5 @@
-"""/api/explain: the answer to one question about a request, and the same with the ledger for the control socket."""
+"""/api/explain, /api/workloads and /api/names: answers about a request, the ledger and certificates, which the control
+socket gives too."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import asyncio
 
 from aiohttp import web
 
+from edgerouter.control.certificate_lines import certificate_lines
 from edgerouter.control.explain import Explainer, Question
 from edgerouter.control.view import Picture
 from edgerouter.dashboard import shapes
@@ -40,3 +42,12 @@ def add_workloads(router: web.UrlDispatcher, base: str, picture: Picture) -> Non
         return answer(list(map(shapes.camel, picture.view.ledger)))
 
     router.add_get(f"{base}/workloads", handle)
+
+
+def add_names(router: web.UrlDispatcher, base: str, picture: Picture) -> None:
+    """``base/names``: every name that TLS is served or wanted for; see ``control.certificate_lines``."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return answer(certificate_lines(picture.view))
+
+    router.add_get(f"{base}/names", handle)

@@ -53,7 +53,7 @@ from edgerouter.control.view import Picture, View
 from edgerouter.control.worker_process import WorkerProcess
 from edgerouter.control.workers import HEARTBEAT, Workers
 from edgerouter.dashboard.api import SERVICES, make_apps
-from edgerouter.dashboard.explain import add_explain, add_workloads
+from edgerouter.dashboard.explain import add_explain, add_names, add_workloads
 from edgerouter.errors import ConfigurationError
 from edgerouter.net import openssl
 from edgerouter.telemetry.records import MOST_WORKERS, SharedRecords, create_records
@@ -174,6 +174,8 @@ class Control:
         self._explainer = Explainer(static, prepared.points, self._picture)
         self._certificates = Store(native=openssl.REASON, state=None if left is None else left.certificates)
         self._metrics.add_source(lambda: certificate_samples(self._picture.view), CERTIFICATE_FAMILIES)
+        if self._resolvers is not None:
+            self._metrics.add_source(self._resolvers.samples, self._resolvers.FAMILIES)
         self._configuring = self._configure(left)
         self._pages = Pages(self._places(), None if left is None else left.pages)
         self._upgrading = self._upgrades(left)
@@ -382,6 +384,9 @@ class Control:
         app.router.add_post("/upgrade", self._upgrade)
         add_explain(app.router, "", self._explainer)
         add_workloads(app.router, "", self._picture)
+        add_names(app.router, "", self._picture)
+        if self._resolvers is not None:
+            self._resolvers.add_retry(app.router)
         return app
 
     def _internal_page(self, name: str) -> web.Application:

@@ -40,6 +40,7 @@ Commands:
     check        check the static configuration and the file provider's files, and start nothing
     explain      say which router takes a request, and why: explain URL
     ledger       list every workload that was seen, what became of it, and what to write
+    certificates list every certificate: state, source, expiry, next attempt, last error; retry NAME tries again now
     convert      print files and labels of Traefik 1.x and 2.x in today's form
     healthcheck  ask the router on this machine whether it is well
     causes       print what a cause in the access log means and what to do: causes CONNECT_REFUSED; all without a name
@@ -433,6 +434,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "check": _check,
     "explain": lambda arguments: _asking("explain", arguments),
     "ledger": lambda arguments: _asking("show_ledger", arguments),
+    "certificates": lambda arguments: _asking("certificates", arguments),
     "convert": _convert,
     "healthcheck": _healthcheck,
     "causes": _causes,

@@ -1,15 +1,17 @@
-"""The commands that ask a running router: ``edgerouter explain`` and ``edgerouter ledger``. Their arguments and nothing
-else; nothing may import this file but ``cli``."""
+"""The commands that ask a running router: ``edgerouter explain``, ``ledger`` and ``certificates``. Their
+arguments and nothing else; nothing may import this file but ``cli``."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from edgerouter.control.ask import Unanswered, ask
+from edgerouter.control.certificate_lines import CertificateLine, certificates_text
 from edgerouter.control.explain import Explained
 from edgerouter.control.explain_text import explained, ledger
 
@@ -32,6 +34,16 @@ Usage: edgerouter ledger [flags]
 Lists every workload that was seen, what became of it, why, and what to write.
 
     --all                        those too that are gone
+    --api=http://host:8080       ask that router's API, not the router on this machine
+    --json                       print the answer as the API gives it
+"""
+_CERTIFICATES: Final = """\
+Usage: edgerouter certificates [flags]
+       edgerouter certificates retry NAME
+
+Lists every name that TLS is served or wanted for: its state, its source, when it expires, what is tried next and what
+went wrong last. retry: try what failed for a name now, not when its time comes.
+
     --api=http://host:8080       ask that router's API, not the router on this machine
     --json                       print the answer as the API gives it
 """
@@ -99,6 +111,38 @@ def show_ledger(arguments: Sequence[str]) -> int:
     except Unanswered as error:
         return _refuse(f"ledger: {error}")
     print(body.decode() if "json" in given.values else ledger(msgspec.json.decode(body), "all" in given.values), end="")
+    return 0
+
+
+def certificates(arguments: Sequence[str]) -> int:
+    """Exit code 0: no name wants anybody. 1: some do, or there was nothing to retry. 2: wrong arguments, or nobody to
+    ask."""
+    try:
+        given = _Arguments(arguments, ("api",), ("json",))
+        if given.words and (given.words[0] != "retry" or len(given.words) != 2 or given.values):
+            raise ValueError(f"what is {' '.join(arguments)!r}?")
+    except ValueError as error:
+        return _refuse(f"certificates: {error}", _CERTIFICATES)
+    if given.words:
+        return _retry(given.words[1])
+    try:
+        body = ask("/names", (), given.last("api"))
+    except Unanswered as error:
+        return _refuse(f"certificates: {error}")
+    lines = msgspec.json.decode(body, type=list[CertificateLine])
+    print(body.decode() if "json" in given.values else certificates_text(lines, time.time()), end="")
+    return 1 if any(line.error and line.state in ("FAILED", "BROKEN", "EXPIRED") for line in lines) else 0
+
+
+def _retry(name: str) -> int:
+    try:
+        ask("/certificates/retry", [("name", name)], method="POST")
+    except Unanswered as error:
+        if "404" not in str(error):
+            return _refuse(f"certificates: {error}")
+        print(f"edgerouter certificates: nothing for {name} failed; see edgerouter certificates", file=sys.stderr)
+        return 1
+    print(f"OK: {name} is tried now; edgerouter certificates shows what comes of it")
     return 0
 
 

@@ -2,8 +2,8 @@
 
 export const OK = "ok", WARN = "warn", BAD = "bad";
 const ORDER = { bad: 0, warn: 1, ok: 2, quiet: 3, gone: 4 };
-const GOOD = new Set(["ROUTED"]);
-const CALM = new Set(["ROUTED", "NOT_ENABLED", "CONSTRAINTS", "NOT_RUNNING"]);
+const GOOD = new Set(["ROUTED", "ISSUED"]);
+const CALM = new Set(["ROUTED", "ORDERING", "WAITING", "COVERED", "PARKED", "CHALLENGE", "NOT_ENABLED", "CONSTRAINTS", "NOT_RUNNING"]);
 
 export const isInternal = (item) => item.provider === "internal" || item.name.endsWith("@internal");
 export const shortName = (name) => name.split("@")[0];
@@ -89,9 +89,26 @@ export function understand(answer) {
   for (const service of data.services) service.health = serviceHealth(data, service);
   for (const item of data.middlewares) item.health = item.status === "enabled" ? OK : item.status === "warning" ? WARN : BAD;
   data.certificates = (answer.certificates || []).map((item) => ({ ...item, health: { enabled: OK, warning: WARN }[item.status] || BAD }));
+  resolved(data, answer.workloads);
   data.workloads = answer.workloads.map((item) => ({ ...item, health: workloadHealth(item) }));
   data.verdict = verdict(data);
   return data;
+}
+
+// What resolvers say of their names: when a certificate is renewed, and the names that have none.
+function resolved(data, workloads) {
+  const served = new Map(data.certificates.map((item) => [`${item.provider} ${[...item.sans].sort()}`, item]));
+  for (const line of workloads.filter((item) => item.kind === "certificate" && !item.left)) {
+    const names = (line.detail.names || line.name).split(", ");
+    const item = served.get(`${line.provider} ${[...names].sort()}`);
+    const next = line.detail["next attempt"] || "";
+    const trouble = [line.reason, line.fix && `To do: ${line.fix}`].filter(Boolean);
+    if (item) Object.assign(item, { next, resolver: line.detail.resolver, error: trouble });
+    else if (line.verdict !== "COVERED") {
+      data.certificates.push({ name: line.id, sans: names, commonName: "", source: `resolver ${line.detail.resolver}`, provider: line.provider,
+        status: line.verdict, notBefore: "", notAfter: "", next, resolver: line.detail.resolver, error: trouble, health: line.verdict.startsWith("FAILED") ? BAD : "quiet" });
+    }
+  }
 }
 
 // The one sentence at the top.

@@ -118,14 +118,14 @@ export function Certificates({ items, open, toggle, now }) {
         <span class="where"><span class="under">${expiry(item, now)}</span></span>
       </button>
       ${(item.error || []).map((text) => html`<p class="trouble">${text}</p>`)}
-      ${open === item.name && html`<div class="detail"><${Facts} pairs=${[["Names", item.sans.join(", ") || "none"], ["Issuer", item.issuerCN || item.issuerOrg],
-        ["Valid", `${item.notBefore.slice(0, 10)} to ${item.notAfter.slice(0, 10)}`], ["Serial", item.serialNumber],
-        ["Key", `${item.keyType} ${item.keySize || ""}`], ["Fingerprint", item.certFingerprint]]} /></div>`}
+      ${open === item.name && html`<div class="detail"><${Facts} pairs=${[["Names", item.sans.join(", ") || "none"], ["State", item.status], ["Resolver", item.resolver || ""], ["Next attempt", item.next || ""],
+        ...(item.notAfter ? [["Issuer", item.issuerCN || item.issuerOrg], ["Valid", `${item.notBefore.slice(0, 10)} to ${item.notAfter.slice(0, 10)}`],
+          ["Serial", item.serialNumber], ["Key", `${item.keyType} ${item.keySize || ""}`], ["Fingerprint", item.certFingerprint]] : [])]} /></div>`}
     </li>`)}</ul>`;
 }
 
 function expiry(item, now) {
-  if (!item.notAfter) return "is not served";
+  if (!item.notAfter) return item.resolver ? item.status.toLowerCase().replace("_", ": ") : "is not served";
   const left = Date.parse(item.notAfter) / 1000 - now;
   return left < 0 ? `expired ${ago(-left)} ago` : `${ago(left)} left`;
 }
@@ -158,7 +158,7 @@ export const EMPTY = {
     <p>or write a file that <code>--providers.file.filename</code> names.</p><//>`,
   services: html`<${Empty} title="No service yet"><p>Services come with routers: every labelled container is one.</p><//>`,
   middlewares: html`<${Empty} title="No middleware in use"><p>Middlewares change requests on their way, for example a label <code>edgerouter.http.middlewares.cut.stripprefix.prefixes=/api</code>.</p><//>`,
-  certificates: html`<${Empty} title="No certificate yet"><p>Give one in <code>tls.certificates</code> of a file: <code>certFile</code> and <code>keyFile</code>.</p><//>`,
+  certificates: html`<${Empty} title="No certificate yet"><p>Give one in <code>tls.certificates</code> of a file: <code>certFile</code> and <code>keyFile</code>; or let a router name a resolver: <code>tls.certResolver</code>.</p><//>`,
   problems: html`<${Empty} title="No problems"><p>Every label, file and option that was read made sense.</p><//>`,
   workloads: html`<${Empty} title="Nothing has been seen yet"><p>Turn on a provider that finds workloads, for example <code>--providers.docker</code>; each container is then listed here with what became of it, and why.</p><//>`,
 };

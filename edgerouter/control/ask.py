@@ -31,9 +31,9 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(path: str, query: Sequence[tuple[str, str]] = (), api: str = "") -> bytes:
+def ask(path: str, query: Sequence[tuple[str, str]] = (), api: str = "", method: str = "GET") -> bytes:
     """Return the answer's body: from the newest router on this machine, or from the API at ``api`` (a URL such as
-    http://127.0.0.1:8080). Raises Unanswered."""
+    http://127.0.0.1:8080). Raises Unanswered, also for every status but 200."""
     target = f"{path}?{urlencode(query)}" if query else path
     if api:
         parts = urlsplit(api if "://" in api else f"http://{api}")
@@ -45,13 +45,13 @@ def ask(path: str, query: Sequence[tuple[str, str]] = (), api: str = "") -> byte
             connection.connect()
         except OSError:
             continue  # left behind by a router that was killed
-        return _read(connection, target, place)
+        return _read(connection, target, place, method)
     raise Unanswered("no router runs on this machine, or not as this user; with --api=URL another one is asked")
 
 
-def _read(connection: http.client.HTTPConnection, target: str, place: str) -> bytes:
+def _read(connection: http.client.HTTPConnection, target: str, place: str, method: str = "GET") -> bytes:
     try:
-        connection.request("GET", target)
+        connection.request(method, target)
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:

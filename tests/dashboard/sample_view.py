@@ -103,6 +103,20 @@ def _ledger(now: float) -> tuple[WorkloadView, ...]:
             "edgerouter.http.services.worker.loadbalancer.server.port=8080",
         ),
         seen("admin", "UNHEALTHY", "its HEALTHCHECK fails: connection refused", "see docker inspect admin"),
+        seen(
+            "shop.acme.com",
+            "FAILED_CAA",
+            "shop.acme.com: the CAA record of acme.com allows 'other.test', not 'letsencrypt.org'",
+            "add this authority to the CAA record",
+            kind="certificate",
+            provider="le.acme",
+            detail={
+                "names": "shop.acme.com",
+                "resolver": "le",
+                "next attempt": "2026-11-21T10:00:00Z",
+                "failures": "3",
+            },
+        ),
         seen("eshop-0", "ROUTED", left=now - 600),
     )
 

@@ -147,6 +147,18 @@ async def test_certificates(server: Server) -> None:
     assert overview["certificates"] == {"total": 3, "warnings": 0, "errors": 2}
 
 
+async def test_names_with_state_and_next_attempt(server: Server) -> None:
+    _, body, _ = await server.ask("/api/names")
+    assert [(item["state"], item["names"][0]) for item in body[:3]] == [
+        ("FAILED", "shop.acme.com"),
+        ("BROKEN", "/certs/broken.pem"),
+        ("EXPIRED", "old.acme.com"),
+    ]
+    failed = body[0]
+    assert (failed["code"], failed["failures"], failed["nextAttempt"]) == ("CAA", 3, "2026-11-21T10:00:00Z")
+    assert failed["source"] == "resolver le" and "letsencrypt.org" in failed["error"] and failed["fix"]
+
+
 PATHS = [
     "/api/overview",
     "/api/entrypoints",
@@ -157,6 +169,7 @@ PATHS = [
     "/api/tcp/routers",
     "/api/udp/services",
     "/api/certificates",
+    "/api/names",
     "/api/rawdata",
     "/api/version",
     "/api/problems",

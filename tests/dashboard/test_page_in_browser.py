@@ -75,7 +75,7 @@ async def test_in_a_real_browser(seen: Seen) -> None:
 async def _fits_every_window(seen: Seen) -> None:
     for width in (1280, 400):
         await seen.page.size(width, 900)
-        for tab in ("routers", "services", "middlewares", "workloads", "problems"):
+        for tab in ("routers", "services", "middlewares", "certificates", "workloads", "problems"):
             await seen.open(tab)
             assert await seen.page.run("document.documentElement.scrollWidth") == width, tab
             assert await seen.texts(".row"), tab
@@ -89,6 +89,9 @@ async def _shows_what_is_wrong(seen: Seen) -> None:
     await seen.open("workloads")
     worker = next(row for row in await seen.texts(".row") if row.startswith("worker"))
     assert "NO_PORT" in worker and "its image exposes no port" in worker and "server.port=8080" in worker
+    await seen.open("certificates")
+    shop = next(row for row in await seen.texts(".row") if row.startswith("shop.acme.com"))
+    assert "failed: caa" in shop and "not 'letsencrypt.org'" in shop and "add this authority to the CAA record" in shop
 
 
 async def _searches_and_filters(seen: Seen) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 import socket
 import ssl
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from live.toolbox import Router
+from live.toolbox import CHECKOUT, Router
 from pebble_ca import Pebble
 
 
@@ -36,7 +41,22 @@ def edge(
         "websecure": {"address": f"127.0.0.1:{pebble.tls_port if tls_port is None else tls_port}"},
     }
     static = {"certificatesResolvers": {"le": {"acme": options}}, "entryPoints": points, "api": {"insecure": True}}
-    return Router(folder, dynamic, static, workers=workers)
+    return Router(folder, dynamic, static, workers=workers, env={"RUNTIME_DIRECTORY": runtime_of(folder)})
+
+
+def runtime_of(folder: Path) -> str:
+    """A folder of the router's own for its sockets, whose names must be short."""
+    place = Path(tempfile.gettempdir()) / f"er-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    place.mkdir(exist_ok=True)
+    return str(place)
+
+
+async def command(router: Router, *words: str) -> tuple[int, str]:
+    """Exit code and output of ``edgerouter`` beside that router."""
+    line = [sys.executable, "-m", "edgerouter", *words]
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT), "RUNTIME_DIRECTORY": runtime_of(router.folder)}
+    done = await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, env=env, cwd=router.folder)
+    return done.returncode, done.stdout + done.stderr
 
 
 def routed(url: str, *hosts: str) -> dict[str, Any]:

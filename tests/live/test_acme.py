@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from live.acme_rig import certified, edge, routed, served
+from live.acme_rig import certified, command, edge, orders, routed, served
 from live.toolbox import EchoServer, Router, fetch, until
 from pebble_ca import Pebble, free_port
 
@@ -87,11 +87,21 @@ async def test_bad_names_beside_good_ones_are_told_and_never_ordered(pebble: Peb
             await until(lambda: len(told) >= len(bad), "a message for each bad name", 60)
             assert {one["names"][0]: one["code"] for one in told} == bad
             assert all(one["error"] and one["nextAttempt"] for one in told)
-            for host in bad:
-                issuer, _ = await asyncio.to_thread(served, router.port("websecure"), host)
-                assert "Pebble" not in issuer
-    log = (pebble.folder / "pebble.log").read_text()
-    assert not any(host in line for host in bad for line in log.splitlines() if "order" in line.lower())
+            code, text = await command(router, "certificates")
+            lines = text.splitlines()
+            assert code == 1 and sum(line.startswith("FAILED") for line in lines) == len(bad), text
+            assert sum(line.startswith("ISSUED") for line in lines) == len(good), text
+            metrics = (await fetch(router.port("traefik"), "/metrics")).body.decode()
+            for reason in bad.values():
+                assert f'edgerouter_acme_failures_total{{resolver="le",code="{reason}"}} 1' in metrics
+            assert 'edgerouter_acme_certificates{resolver="le",state="ISSUED"} 5' in metrics
+            pebble.tell("clear-caa", host="barred.example.com")
+            assert (await command(router, "certificates", "retry", "barred.example.com"))[0] == 0
+            assert await certified(router, "barred.example.com") == {"barred.example.com"}
+            assert (await command(router, "certificates", "retry", "barred.example.com"))[0] == 1
+            issuer, _ = await asyncio.to_thread(served, router.port("websecure"), "gone.example.com")
+            assert "Pebble" not in issuer
+    assert orders(pebble) == len(good) + 1
     await runner.cleanup()
 
 

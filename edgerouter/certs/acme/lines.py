@@ -13,7 +13,8 @@ from edgerouter.contracts.snapshot import Workload
 def line(resolver: str, attempt: Attempt) -> Workload:
     """The ledger's line of a certificate."""
     times = {"next attempt": attempt.next_attempt, "expires": attempt.not_after}
-    detail = {name: when(value) for name, value in times.items() if value and attempt.state != state.COVERED}
+    detail = {"failures": str(attempt.failures)} if attempt.failures else {}
+    detail |= {name: when(value) for name, value in times.items() if value and attempt.state != state.COVERED}
     return Workload(
         id=f"{resolver}:{','.join(attempt.names)}",
         name=attempt.names[0],

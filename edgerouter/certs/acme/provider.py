@@ -19,6 +19,7 @@ from edgerouter.certs.acme import state
 from edgerouter.certs.acme.authority import Authority, Issued, Prover
 from edgerouter.certs.acme.challenges import DNS
 from edgerouter.certs.acme.lines import line, problem, when
+from edgerouter.certs.acme.numbers import Numbers
 from edgerouter.certs.acme.ordering import Ended, Ordering, known
 from edgerouter.certs.acme.preflight import Preflight
 from edgerouter.certs.acme.state import Attempt
@@ -29,7 +30,7 @@ from edgerouter.certs.acme.wanted import Names, Wanted, covers, is_name
 from edgerouter.config.dynamic import Certificate, DynamicConfiguration, TlsConfiguration
 from edgerouter.config.resolvers import Acme
 from edgerouter.config.types import Secret
-from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Snapshot
+from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Sample, Snapshot
 
 LONGEST_SLEEP: Final = 3600.0
 SAVE_AGAIN: Final = 30.0  # seconds between attempts to keep what the storage did not take
@@ -66,6 +67,7 @@ class AcmeProvider(Provider):
         self._others: frozenset[Names] = frozenset()
         self._changed = asyncio.Event()
         self._turn = asyncio.Event()
+        self._numbers = Numbers(resolver)
         self._open = OpenChallenges(resolver, self._changed.set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate = asyncio.Semaphore(max(1, options.concurrency))
@@ -84,6 +86,19 @@ class AcmeProvider(Provider):
         if (wanted, others) != (self._wanted, self._others):
             self._wanted, self._others = wanted, others
             self._turn.set()
+
+    def retry(self, name: str) -> int:
+        """Try what failed for this name at once, on the loop; how many certificates that are."""
+        now = time.time()
+        found = [one for one in self._attempts.values() if name in one.names and one.state == state.FAILED]
+        for one in found:
+            self._attempts[one.names] = msgspec.structs.replace(one, next_attempt=now, asked=one.next_attempt)
+        self._turn.set()
+        return len(found)
+
+    def samples(self) -> list[Sample]:
+        """Its metrics; called in threads."""
+        return list(self._numbers.samples(list(self._attempts.values()), time.time()))
 
     # -- the provider -----------------------------------------------------------------------------------------------
 
@@ -236,6 +251,8 @@ class AcmeProvider(Provider):
 
     def _take_up(self, attempt: Attempt, ended: Ended) -> None:
         names = attempt.names
+        if ended.ours:
+            self._numbers.attempt("" if ended.attempt is None else ended.attempt.code)
         if ended.issued is not None:
             self._certificates[names] = ended.issued
             self._set(known(ended.issued, attempt.router))

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+from aiohttp import web
 
 from edgerouter.certs.acme.authority import Prover
 from edgerouter.certs.acme.dns01.record import DnsProver
 from edgerouter.certs.acme.dns01.writers import make_writer
+from edgerouter.certs.acme.numbers import FAMILIES
 from edgerouter.certs.acme.preflight import Preflight, issuer_of
 from edgerouter.certs.acme.provider import AcmeProvider
 from edgerouter.certs.acme.refused import Refused
@@ -24,7 +26,7 @@ from edgerouter.config.resolvers import Acme
 from edgerouter.config.static import EntryPoint, StaticConfiguration
 from edgerouter.config.types import Problem
 from edgerouter.contracts.certificates import CertificateSource, Keyring
-from edgerouter.contracts.snapshot import Snapshot
+from edgerouter.contracts.snapshot import Sample, Snapshot
 from edgerouter.errors import ConfigurationError
 
 SUFFIX: Final = ".acme"  # of a resolver's provider name, as Traefik's
@@ -34,10 +36,25 @@ class Resolvers:
     """All resolvers: ``providers`` by their provider names, ``tokens`` shown over HTTP. Raises ConfigurationError that
     names the option that cannot be used."""
 
+    FAMILIES = FAMILIES  # of ``samples``
+
     def __init__(self, static: StaticConfiguration, points: Mapping[str, EntryPoint]) -> None:
         self.tokens = Tokens()
         self.providers = _make(static, points, self.tokens)
         self._points = points
+
+    def samples(self) -> list[Sample]:
+        """Metrics of all of them; called in threads."""
+        return [sample for provider in self.providers.values() for sample in provider.samples()]
+
+    def add_retry(self, router: web.UrlDispatcher) -> None:
+        """POST ``/certificates/retry?name=a.example.com``, for the control socket: try what failed at once."""
+        router.add_post("/certificates/retry", self._retry)
+
+    async def _retry(self, request: web.Request) -> web.Response:
+        name = request.query.get("name", "").lower()
+        found = sum(provider.retry(name) for provider in self.providers.values())
+        return web.json_response({"retried": found}, status=200 if found else 404)
 
     def watched(self, source: CertificateSource) -> CertificateSource:
         """The same source, telling resolvers what routers want at each reading."""

@@ -26,7 +26,7 @@ from edgerouter.certs.acme.state import Attempt
 from edgerouter.certs.acme.storage import Storage, StorageError, instance
 from edgerouter.certs.acme.wanted import Names, label_of
 
-LOCK_SECONDS: Final = 15.0  # a leader that died is replaced after this time
+LOCK_SECONDS: Final = 10.0  # a leader that died is replaced after this time
 PROOF_SECONDS: Final = 600.0  # a proof that is older was left behind
 log = logging.getLogger("edgerouter.acme")
 
