@@ -57,6 +57,7 @@ GONE: Final = {  # name -> what to do instead
     "gracetimeout": "write entryPoints.NAME.transport.lifeCycle.graceTimeOut",
     "idletimeout": "write entryPoints.NAME.transport.respondingTimeouts.idleTimeout",
     "keeptrailingslash": _NONE,
+    "kubernetes.enablepasstlscert": "use the middleware passTLSClientCert, or certificates in a serversTransport",
     "lifecycle": "write entryPoints.NAME.transport.lifeCycle",
     "marathon": _NONE,
     "mesos": _NONE,

@@ -7,6 +7,7 @@ the ledger.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Snapshot, Workload
 from edgerouter.providers._ingress_claims import Claims, Share
 from edgerouter.providers._ingress_class import refusal
-from edgerouter.providers._ingress_one import Made, Reading, Settings, read_one
+from edgerouter.providers._ingress_one import DEFAULT_ROUTER, Made, Reading, Settings, read_one
 from edgerouter.providers._ingress_services import by_service
 from edgerouter.providers._kubernetes_facts import (
     Ingress,
@@ -77,6 +78,7 @@ class Memory:
         self.known: dict[str, _Known] = {}
         self.parts: dict[str, _Part] = {}
         self.others: dict[str, tuple[Ingress, str, Workload]] = {}
+        self.marked: dict[str, tuple[Made, Made]] = {}
         self.claims = Claims()
         self.nodes: tuple[Node, ...] = ()
 
@@ -149,6 +151,7 @@ class _Decision:
 
     def snapshot(self) -> Snapshot:
         """Put everything together."""
+        self._tell_apart()
         shares = self.memory.claims.settle([(key, made.places) for key, made in self.taken])
         old, self.memory.parts = self.memory.parts, {}
         http = HttpConfiguration({}, {}, {}, {})
@@ -175,6 +178,31 @@ class _Decision:
             sleeping=sleeping,
         )
 
+    def _tell_apart(self) -> None:
+        """Mark the names of an Ingress where older ones have the same for something else.
+
+        Names are joined by hyphens, which namespaces and Services may hold: ``shop`` in ``team-a`` and ``a-shop`` in
+        ``team`` would share one service, and whoever may write to the one would get the other's requests.
+        """
+        seen: tuple[dict[str, Any], ...] = ({DEFAULT_ROUTER: None, f"{DEFAULT_ROUTER}-tls": None}, {}, {})
+        before, self.memory.marked = self.memory.marked, {}
+        for at, (key, made) in enumerate(self.taken):
+            if _clashes(seen, made):
+                known = before.get(key)
+                if known is None or known[0] is not made:
+                    known = (made, self._marked(key))
+                self.memory.marked[key] = known
+                made = known[1]
+                self.taken[at] = (key, made)
+            for taken, mine in zip(seen, made.rooms, strict=True):
+                taken.update(mine)
+
+    def _marked(self, key: str) -> Made:
+        ingress = self.world.ingresses[key]
+        # No name that is joined from others' holds a tilde.
+        mark = "~" + hashlib.sha256(f"{key} {ingress.uid}".encode()).hexdigest()[:16]
+        return read_one(self._reading(ingress, self.memory.known[key].needs), self.settings, mark)
+
     def _part(self, ingress: Ingress, made: Made, share: Share) -> _Part:
         routers = {}
         for name, rank in share.ranks.items():
@@ -189,6 +217,15 @@ class _Decision:
             problems=tuple(msgspec.structs.replace(one, source=source) for one in (*made.problems, *share.lost)),
             workload=_verdict(ingress, made, share),
         )
+
+
+def _clashes(seen: tuple[dict[str, Any], ...], made: Made) -> bool:
+    """Whether a name of this Ingress stands for something else already. Services are shared where they are equal."""
+    for taken, mine in zip(seen, made.rooms, strict=True):
+        for name, thing in mine.items():
+            if name in taken and taken[name] is not thing and taken[name] != thing:
+                return True
+    return False
 
 
 def _needs(ingress: Ingress) -> _Needs:

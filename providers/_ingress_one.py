@@ -22,7 +22,7 @@ from edgerouter.providers._default_rule import normalize
 from edgerouter.providers._ingress_annotations import Asked, read
 from edgerouter.providers._ingress_claims import Places
 from edgerouter.providers._ingress_rules import MATCHERS, Unquotable, rule_of
-from edgerouter.providers._ingress_services import Around, Balancer, Rules, make_balancer
+from edgerouter.providers._ingress_services import Around, Balancer, Rules, give, make_balancer
 from edgerouter.providers._ingress_steps import old_entry_points, path_steps, rule_type, shared_steps
 from edgerouter.providers._ingress_tls import over_tls, read_secrets
 from edgerouter.providers._ingress_weights import absent, read_weights, share
@@ -37,6 +37,7 @@ from edgerouter.providers._kubernetes_facts import (
 )
 
 NOBODY: Final = Backend("")
+DEFAULT_ROUTER: Final = "default-router"
 _IT: Final = "it"
 
 
@@ -86,17 +87,24 @@ class Made(msgspec.Struct, kw_only=True):
     certificates: dict[str, Certificate] = {}
     places: Places = ()
 
+    @property
+    def rooms(self) -> tuple[dict[str, Any], ...]:
+        """What has a name that others could want: routers of paths, services and middlewares."""
+        routers = {name: self.routers[name] for name, path in self.places if path is not None}
+        return routers, self.services, self.middlewares
 
-def read_one(reading: Reading, settings: Settings) -> Made:
-    """Return what the Ingress comes to; never raises for what it holds."""
-    return _One(reading, settings).made()
+
+def read_one(reading: Reading, settings: Settings, mark: str = "") -> Made:
+    """Return what the Ingress comes to; never raises for what it holds. ``mark`` is added to all names."""
+    return _One(reading, settings, mark).made()
 
 
 class _One:
     """The work on one Ingress."""
 
-    def __init__(self, reading: Reading, settings: Settings) -> None:
+    def __init__(self, reading: Reading, settings: Settings, mark: str) -> None:
         self.reading = reading
+        self.mark = mark
         self.settings = settings
         self.ingress = reading.ingress
         self.asked = read(reading.ingress.annotations, "router")
@@ -190,7 +198,10 @@ class _One:
         return made
 
     def _name(self, *parts: str) -> str:
-        return normalize("-".join([self.ingress.namespace, self.ingress.name, *parts]))
+        return self._named("-".join([self.ingress.namespace, self.ingress.name, *parts]))
+
+    def _named(self, text: str) -> str:
+        return normalize(text) + self.mark
 
     def _paths(self, template: Router, shared: tuple[str, ...]) -> None:
         weights = read_weights(self.asked)
@@ -224,7 +235,7 @@ class _One:
         except Unquotable as error:
             self._problem(f"path {place.path[:60]}", str(error), "leave these characters out")
             return
-        name = self._router_name(place)
+        name = self._free(self._name(f"{place.host}{place.path}"), repr(place))
         service, around = self._service(name, place, backends, weights)
         steps = self._middlewares(name, path_steps(self.asked, place))
         names = self._add(name, template, rule, (*shared, *steps, *around), service, place.host)
@@ -241,8 +252,9 @@ class _One:
         self.result.routers[name] = router
         if router.tls is not None or not over_tls(self.ingress, host):
             return (name,)
-        self.result.routers[f"{name}-tls"] = msgspec.structs.replace(router, tls=RouterTLS())
-        return name, f"{name}-tls"
+        secure = self._free(f"{name}-tls", rule)
+        self.result.routers[secure] = msgspec.structs.replace(router, tls=RouterTLS())
+        return name, secure
 
     def _matcher(self) -> str:
         asked = self.asked.today.get("pathmatcher", "").strip()
@@ -252,11 +264,11 @@ class _One:
             asked = ""
         return asked or rule_type(self.asked)[0] or "PathPrefix"
 
-    def _router_name(self, place: PathRule) -> str:
-        name = self._name(f"{place.host}{place.path}")
+    def _free(self, name: str, unique: str) -> str:
+        """The name, or, where another path's router has it, one that ``unique`` tells apart."""
         if name not in self.result.routers:
             return name
-        return f"{name}-{hashlib.sha256(repr(place).encode()).hexdigest()[:10]}"
+        return f"{name}-{hashlib.sha256(unique.encode()).hexdigest()[:10]}"
 
     def _service(
         self, router: str, place: PathRule, backends: list[Backend], weights: dict[str, int]
@@ -297,12 +309,14 @@ class _One:
         key = f"{ingress.namespace}/{backend.service}"
         around = Around(service=reading.services.get(key), slices=reading.slices.get(key, ()), nodes=reading.nodes)
         balancer = make_balancer(ingress.namespace, backend, around, self.settings.rules, protocol)
-        name = normalize(f"{ingress.namespace}-{backend.service}-{backend.port}")
+        name = self._named(f"{ingress.namespace}-{backend.service}-{backend.port}")
         if protocol or "preserve-host" in self.asked.old:
             # The Ingress changes how the service is reached: it gets a service of its own.
             name = self._name(backend.service, str(backend.port))
         if "preserve-host" in self.asked.old:
-            balancer.options.setdefault("passHostHeader", is_true(self.asked.old["preserve-host"]))
+            give(balancer.options, "passHostHeader", is_true(self.asked.old["preserve-host"]))
+        elif not self.settings.rules.pass_host:
+            give(balancer.options, "passHostHeader", False)
         for problem in balancer.problems:
             self.result.problems.append(msgspec.structs.replace(problem, path=f"service {key}: {problem.path}"))
         steps = (*balancer.middlewares, *self._middlewares(name, balancer.steps))
@@ -324,7 +338,7 @@ class _One:
         if backend is None:
             return
         if not self.ingress.hosts:
-            name = "default-router"
+            name = DEFAULT_ROUTER
             service, steps = self._single(name, backend)
             names = self._add(name, template, "PathPrefix(`/`)", (*shared, *steps), service)
             self.result.last.update(names)

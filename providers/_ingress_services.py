@@ -37,6 +37,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     allow_external_names: bool = False
     native_by_default: bool = False
+    pass_host: bool = True
 
 
 class Around(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,9 +215,15 @@ def _options(asked: Asked) -> dict[str, Any]:
         }
         made.setdefault("sticky", {"cookie": cookie})
     if "flush-interval" in old:
-        made.setdefault("responseForwarding", {"flushInterval": old["flush-interval"]})
+        give(made, "responseForwarding", {"flushInterval": old["flush-interval"]})
     _method(asked, made)
     return made
+
+
+def give(options: dict[str, Any], name: str, value: Any) -> None:
+    """Set an option that no annotation has set, in whatever case it was written."""
+    if name.lower() not in (key.lower() for key in options):
+        options[name] = value
 
 
 def _method(asked: Asked, made: dict[str, Any]) -> None:

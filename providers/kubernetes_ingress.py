@@ -23,7 +23,8 @@ from typing import Any
 
 import msgspec
 
-from edgerouter.clients.kubernetes import Credentials, KubernetesClient
+from edgerouter.clients.kubernetes import KubernetesClient
+from edgerouter.clients.kubernetes_login import Credentials
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Duration, Secret
 from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Snapshot, Workload
@@ -73,6 +74,8 @@ class KubernetesIngressOptions(Model, frozen=True):
     allow_external_name_services: bool = False
     # send to cluster addresses instead of endpoints, unless a Service says otherwise
     native_lb_by_default: bool = msgspec.field(default=False, name="nativeLBByDefault")
+    # servers see their own address in Host, unless a Service or an Ingress says otherwise
+    disable_pass_host_headers: bool = False
     # do not look at IngressClasses
     disable_ingress_class_lookup: bool = False
     # do not look at what is not in a namespace: IngressClasses and nodes
@@ -96,7 +99,9 @@ def settings_of(options: KubernetesIngressOptions, context: ProviderContext) -> 
         cross_provider_namespaces=options.cross_provider_namespaces,
         strict_prefix=options.strict_prefix_matching,
         rules=Rules(
-            allow_external_names=options.allow_external_name_services, native_by_default=options.native_lb_by_default
+            allow_external_names=options.allow_external_name_services,
+            native_by_default=options.native_lb_by_default,
+            pass_host=not options.disable_pass_host_headers,
         ),
     )
 

@@ -1,23 +1,18 @@
 """The connection to a Kubernetes API server: credentials, lists, watches and small writes, on plain JSON.
 
-kubernetes_asyncio finds the cluster and logs in (kubeconfig with exec and OIDC plugins, a pod's token with renewal); it
-is imported on first use only, since it costs 0.7 s and 60 MB. Its typed models and its watch are not used. What the
-objects mean does not live here.
+``kubernetes_login`` finds the cluster and logs in. What the objects mean does not live here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import msgspec
 
-from edgerouter.errors import ConfigurationError
+from edgerouter.clients.kubernetes_login import Credentials, Login, log_in
 
 CONNECT_SECONDS: Final = 5.0
 LIST_SECONDS: Final = 60.0
@@ -36,20 +31,15 @@ class ApiError(Exception):
         self.words = words
 
 
-class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What options say of the API server; all empty: the pod's own, else ``$KUBECONFIG``, else ``~/.kube/config``."""
-
-    endpoint: str = ""
-    token: str = ""
-    ca_file: str = ""
-
-
 class KubernetesClient:
     """Requests to one API server; use ``connect``."""
 
-    def __init__(self, configuration: Any, rest: Any) -> None:
-        self._configuration = configuration
-        self._rest = rest
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        # Each watch holds a connection, and each namespace has its own watches.
+        connector = aiohttp.TCPConnector(limit=0, ssl=login.tls if login.tls is not None else True)
+        headers = {"Accept": "application/json", "User-Agent": "edgerouter"}
+        self._session = aiohttp.ClientSession(connector=connector, headers=headers)
 
     @staticmethod
     async def connect(credentials: Credentials) -> KubernetesClient:
@@ -57,24 +47,16 @@ class KubernetesClient:
 
         Raises ConfigurationError when nothing says where the API server is, or a file cannot be read.
         """
-        # In a thread: a second of importing must not stand in the way of everything else on this loop.
-        client = await asyncio.to_thread(import_module, "kubernetes_asyncio.client")
-        rest = await asyncio.to_thread(import_module, "kubernetes_asyncio.client.rest")
-        configuration = client.Configuration()
-        try:
-            await _log_in(configuration, credentials)
-        except (OSError, ValueError, import_module("kubernetes_asyncio.config").ConfigException) as error:
-            raise ConfigurationError(f"no way to the Kubernetes API server: {error}") from error
-        return KubernetesClient(configuration, rest.RESTClientObject(configuration))
+        return KubernetesClient(await log_in(credentials))
 
     @property
     def host(self) -> str:
         """Where the API server is, for messages."""
-        return str(self._configuration.host)
+        return self._login.host
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._rest.close()
+        await self._session.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """GET ``path``; raises ApiError, or ConnectionError when no answer came."""
@@ -115,50 +97,19 @@ class KubernetesClient:
     async def _request(
         self, method: str, path: str, query: Mapping[str, str] | None, limits: aiohttp.ClientTimeout, body: Any
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "User-Agent": "edgerouter"}
-        # Asked anew for each request: a pod's token is renewed in its file every hour.
-        for setting in (await self._configuration.auth_settings()).values():
-            headers["Authorization"] = setting["value"]
-        response: aiohttp.ClientResponse = await self._rest.request(
+        asked = await self._login.authorization()  # each time: tokens are renewed
+        headers = {"Authorization": asked} if asked else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return await self._session.request(
             method,
-            self._configuration.host.rstrip("/") + path,
-            query_params=list(query.items()) if query else None,
+            self._login.host + path,
+            params=query,
             headers=headers,
-            body=body,
-            _preload_content=False,
-            _request_timeout=limits,
+            data=msgspec.json.encode(body) if body is not None else None,
+            timeout=limits,
+            proxy=self._login.proxy or None,
         )
-        return response
-
-
-async def _log_in(configuration: Any, credentials: Credentials) -> None:
-    config = import_module("kubernetes_asyncio.config")
-    if credentials.endpoint:
-        configuration.host = credentials.endpoint
-    elif "KUBERNETES_SERVICE_HOST" in os.environ:
-        config.load_incluster_config(client_configuration=configuration)
-    else:
-        await config.load_kube_config(_kubeconfig(), client_configuration=configuration, persist_config=False)
-    if credentials.ca_file:
-        configuration.ssl_ca_cert = _existing(credentials.ca_file)
-    if credentials.token:
-        configuration.api_key["BearerToken"] = f"Bearer {credentials.token}"
-
-
-def _kubeconfig() -> str:
-    file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    if not any(Path(part).is_file() for part in file.split(os.pathsep)):
-        raise ValueError(
-            f"this is no pod, there is no {file}, and providers.kubernetesIngress.endpoint is not set; "
-            "run it in the cluster, set KUBECONFIG, or set endpoint, token and certAuthFilePath"
-        )
-    return file
-
-
-def _existing(file: str) -> str:
-    if not Path(file).is_file():
-        raise ValueError(f"certAuthFilePath: there is no file {file!r}")
-    return file
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

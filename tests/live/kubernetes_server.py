@@ -148,12 +148,8 @@ class ApiServer:
 
     def _end(self, name: str) -> None:
         process = self._processes.pop(name)
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # asked politely, it waits for its watchers; what is written is in etcd
+        process.wait()
 
     def _wait_ready(self) -> None:
         end = time.monotonic() + START_SECONDS

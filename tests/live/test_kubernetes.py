@@ -26,7 +26,7 @@ from live.kubernetes_server import (
     path_of,
     running,
 )
-from live.toolbox import EchoServer, Reply, Router, fetch
+from live.toolbox import EchoServer, Reply, Router, exchange, fetch
 
 from edgerouter.config.ingress_versions import to_current
 
@@ -290,6 +290,123 @@ async def test_s17_a_tls_secret_is_served_and_rotated_without_a_lost_request(
             return await asyncio.to_thread(served_certificate, edge.port(), host) == certificate
 
         await eventually(lambda: shown(wanted[0]), "the first certificate")
-        await admin.apply(second)
-        await eventually(lambda: shown(wanted[1]), "the second certificate")
+        async with asking(edge.port(), host) as answers:
+            await admin.apply(second)
+            await eventually(lambda: shown(wanted[1]), "the second certificate")
+            seen = len(answers)
+            await eventually(lambda: more(answers, seen), "answers after it")
+        assert set(answers) == {200}
         await admin.delete(entry, second)
+
+
+async def more(answers: list[int], than: int) -> bool:
+    return len(answers) > than + 20
+
+
+@contextlib.asynccontextmanager
+async def asking(port: int, host: str) -> AsyncIterator[list[int]]:
+    """Clients that ask over TLS without a pause, two on connections that stay and two on new ones; all statuses."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    answers: list[int] = []
+
+    async def client(stays: bool) -> None:
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=host)
+            try:
+                for _ in range(1_000_000 if stays else 1):
+                    answers.append((await exchange(reader, writer, "/", host)).status)
+            finally:
+                writer.close()
+
+    tasks = [asyncio.ensure_future(client(stays)) for stays in (True, True, False, False)]
+    try:
+        yield answers
+    finally:
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert ended == [], f"clients failed: {[task.exception() for task in ended if not task.cancelled()]}"
+
+
+async def test_s12_the_flags_as_they_are_written(cluster: ApiServer, tmp_path: Path) -> None:
+    user = {"name": "it", "user": {"token": ROUTER}}
+    where = {"name": "it", "cluster": {"server": cluster.url, "certificate-authority": str(cluster.ca)}}
+    context = {"name": "it", "context": {"cluster": "it", "user": "it"}}
+    file = tmp_path / "kubeconfig"
+    document = {"apiVersion": "v1", "kind": "Config", "current-context": "it", "contexts": [context]}
+    file.write_text(yaml.safe_dump({**document, "clusters": [where], "users": [user]}))
+    flags = ("--api", "--kubernetes", "--logLevel=INFO")
+    edge = Router(tmp_path, flags=flags, env={"KUBECONFIG": str(file)})
+    async with cluster.admin() as admin, servers("one") as up, edge:
+        text = edge.log_text()
+        assert "this is a flag of Traefik 1.x; write --providers.kubernetesIngress" in text
+        assert "this is a flag of Traefik 1.x; write --log.level" in text
+        before = await fetch(edge.port(), "/", host="any.test")
+        assert (before.status, before.text.strip()) == (404, "404 page not found")
+        assert (await fetch(edge.port("traefik"), "/dashboard/")).status == 200
+        await admin.apply(service("first"), ingress("first", "first.test", "first"))
+        await admin.slice("first", up["one"].address, port="http")
+        await serving(edge, "first.test")
+        await admin.delete(ingress("first", "first.test", "first"))
+
+
+async def test_hostile_objects_hurt_nobody_else(cluster: ApiServer, tmp_path: Path) -> None:
+    """What somebody with a namespace of his own may write; ``mine`` is served all the time, by its own server."""
+    meta = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "evil"}}
+    prefix = "traefik.ingress.kubernetes.io/"
+    async with cluster.admin() as admin, servers("mine", "thief") as up, router(tmp_path, cluster) as edge:
+        await admin.apply(meta, service("mine"), ingress("mine", "mine.test", "mine"))
+        await admin.slice("mine", up["mine"].address, port="http")
+        assert (await serving(edge, "mine.test")).json()["name"] == "mine"
+        claim = evil(ingress("claim", "mine.test", "thief"))
+        bad = tls_secret("no-cert", "mine.test")
+        bad["data"]["tls.key"] = base64.b64encode(b"nothing").decode()
+        no_cert = evil(ingress("no-cert", "b.test", "thief", tls=[{"hosts": ["mine.test"], "secretName": "no-cert"}]))
+        # etcd takes 1.5 MB, and the API 256 KB of annotations: the most that can be said is said.
+        huge = evil(ingress("huge", "c.test", "thief", {f"{prefix}router.middlewares": "x" * 250_000}))
+        inner = evil(ingress("inner", "d.test", "thief", {f"{prefix}router.middlewares": "dashboard@internal"}))
+        local = evil(service("local"))
+        local["spec"] = {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": 80}]}
+        hostile = [claim, no_cert, huge, inner, evil(ingress("local", "e.test", "local"))]
+        await admin.apply(evil(service("thief")), local, evil(bad), *hostile)
+        await admin.slice("thief", up["thief"].address, port="http", namespace="evil")
+        words = {
+            "evil/claim": "belongs to the Ingress default/mine, which is older",
+            "evil/no-cert": "secret 'no-cert': tls.key holds no private key",
+            "evil/huge": "longer than 64 KiB",
+            "evil/inner": "annotations may not use dashboard@internal",
+            "evil/local": "is an ExternalName, and those are not allowed",
+        }
+
+        async def told() -> bool:
+            assert (await fetch(edge.port(), "/", host="mine.test")).json()["name"] == "mine"
+            page = (await fetch(edge.port("traefik"), "/api/workloads")).json()
+            reasons = {line["name"]: line["reason"] for line in page}
+            return all(word in reasons.get(name, "") for name, word in words.items())
+
+        await eventually(told, "a reason for each of them")
+        assert (await fetch(edge.port(), "/", host="mine.test")).json()["name"] == "mine"
+        assert (await fetch(edge.port(), "/", host="e.test")).status in (404, 503)
+        await admin.delete(*hostile, ingress("mine", "mine.test", "mine"))
+
+
+def evil(document: dict[str, Any]) -> dict[str, Any]:
+    """The same in somebody else's namespace."""
+    return {**document, "metadata": {**document["metadata"], "namespace": "evil"}}
+
+
+async def test_the_shipped_role_lacks_nothing_and_only_watches(cluster: ApiServer, tmp_path: Path) -> None:
+    async with cluster.admin() as admin, servers("one") as up, router(tmp_path, cluster) as edge:
+        await admin.apply(service("plain"), ingress("plain", "plain.test", "plain"))
+        await admin.slice("plain", up["one"].address, port="http")
+        await serving(edge, "plain.test")
+        assert denied(edge) == []
+        since = len(cluster.asked())
+        for number in range(3):
+            await admin.apply(ingress(f"more-{number}", f"more-{number}.test", "plain"))
+            await serving(edge, f"more-{number}.test")
+        assert [line for line in cluster.asked()[since:] if not line.startswith("watch ")] == []
+        await admin.delete(*(ingress(f"more-{number}", "", "plain") for number in range(3)))
+        await admin.delete(ingress("plain", "plain.test", "plain"))

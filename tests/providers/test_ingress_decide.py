@@ -474,3 +474,66 @@ def test_of_many_ingresses_only_what_changed_is_made_again() -> None:
     assert again == {"default/shop"}
     routers, kept = after.configuration.http.routers, before.configuration.http.routers
     assert {name for name, router in routers.items() if router is not kept[name]} == {"default-shop-a-test"}
+
+
+def test_names_that_read_alike_lead_to_their_own_services() -> None:
+    """``team`` + ``a-shop`` and ``team-a`` + ``shop`` are one name when they are joined by hyphens."""
+    victim = WEB.replace("{name: web}", "{name: shop, namespace: team-a}")
+    thief = WEB.replace("{name: web}", "{name: a-shop, namespace: team}")
+    older = ingress(one(host="a.test", service="shop"), name="i", namespace="team-a")
+    late = "2026-02-01T00:00:00Z"
+    newer = ingress(one(host="b.test", service="a-shop"), name="i", namespace="team", created=late)
+    memory = Memory()
+    for _ in range(2):
+        snapshot = answer(victim, thief, older, newer, memory=memory)
+        http = snapshot.configuration.http
+        leads = rules(snapshot)
+        assert leads["Host(`a.test`)"] == "team-a-shop-80" and leads["Host(`b.test`)"].startswith("team-a-shop-80~")
+        servers = [http.services[name].options.servers[0].url for name in (leads[f"Host(`{x}.test`)"] for x in "ab")]
+        assert servers == ["http://10.0.0.1:8080", "http://10.0.1.1:8080"]
+        assert {one.verdict for one in snapshot.workloads} == {"ROUTED"} and told(snapshot) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("team-a", "shop", "x.test"), ("team", "a-shop", "x.test/")),
+        (("team", "shop", "a-b.test"), ("team", "shop-a", "b.test")),
+        (("default", "router", ""), ("z", "z", "z.test")),
+    ],
+)
+def test_routers_whose_names_read_alike_are_all_there(
+    first: tuple[str, str, str], second: tuple[str, str, str]
+) -> None:
+    texts = [WEB.replace("{name: web}", f"{{name: web, namespace: {one_}}}") for one_ in {first[0], second[0]}]
+    last = "{defaultBackend: {service: {name: web, port: {number: 80}}}}"
+    for namespace, name, host in (first, second):
+        host, _, path = host.partition("/")
+        texts.append(ingress(one(f"/{path}", host=host), name=name, namespace=namespace))
+    texts.append(ingress(last, name="last", namespace=first[0]))
+    snapshot = answer(*texts)
+    assert len(snapshot.configuration.http.routers) + len(told(snapshot)) == 3
+    assert snapshot.configuration.http.routers["default-router"].priority == LAST
+
+
+def test_a_path_named_tls_is_not_the_router_for_tls() -> None:
+    paths = ", ".join(
+        f"{{path: {path}, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}"
+        for path in ("/tls", "/")
+    )
+    spec = f"{{rules: [{{host: a.test, http: {{paths: [{paths}]}}}}], tls: [{{hosts: [a.test]}}]}}"
+    found = answer(WEB, ingress(spec)).configuration.http.routers.values()
+    assert sorted((router.rule, router.tls is not None) for router in found) == [
+        ("Host(`a.test`)", False),
+        ("Host(`a.test`)", True),
+        ("Host(`a.test`) && (Path(`/tls`) || PathPrefix(`/tls/`))", False),
+        ("Host(`a.test`) && (Path(`/tls`) || PathPrefix(`/tls/`))", True),
+    ]
+
+
+def test_hosts_of_servers_are_their_own_where_the_provider_says_so() -> None:
+    options = answer(WEB, ingress(one()), rules=Rules(pass_host=False)).configuration.http.services
+    assert options["default-web-80"].options.pass_host_header is False
+    kept = WEB.replace("{name: web}", f"{{name: web, annotations: {{{A}service.passhostheader: 'true'}}}}")
+    options = answer(kept, ingress(one()), rules=Rules(pass_host=False)).configuration.http.services
+    assert options["default-web-80"].options.pass_host_header is True
