@@ -79,6 +79,7 @@ def _users_of_points(static: StaticConfiguration, points: dict[str, EntryPoint])
 def _numbers(static: StaticConfiguration) -> Iterator[Fault]:
     if static.workers < 0:
         yield Fault(("workers",), f"expected 0 or more, got {static.workers}", "0 takes as many as there are CPUs")
+    yield from _networks(("explain", "trustedIPs"), static.explain.trusted_ips)
     prometheus = static.metrics.prometheus
     if prometheus is not None:
         buckets = prometheus.buckets
@@ -106,10 +107,7 @@ def _entry_point(path: tuple[str, ...], point: EntryPoint, points: dict[str, Ent
     if point.proxy_protocol is not None:
         trusted.append(("proxyProtocol", point.proxy_protocol.trusted_ips))
     for section, networks in trusted:
-        for network in networks:
-            if not _is_network(network):
-                at = (*path, section, "trustedIPs")
-                yield Fault(at, f"expected an IP address or CIDR, got {network!r}", "e.g. 10.0.0.0/8")
+        yield from _networks((*path, section, "trustedIPs"), networks)
     redirect = point.http.redirections.entry_point
     if redirect is not None:
         yield from _redirect((*path, "http", "redirections", "entryPoint", "to"), redirect.to, points)
@@ -120,6 +118,12 @@ def _redirect(path: tuple[str, ...], to: str, points: dict[str, EntryPoint]) -> 
         yield Fault(path, "the target is missing", "write an entry point's name, or :port")
     elif to not in points and not re.fullmatch(r":\d{1,5}", to):
         yield Fault(path, f"there is no entry point {to!r}", nearest(to, points) + ", or write :port")
+
+
+def _networks(path: tuple[str, ...], networks: Iterable[str]) -> Iterator[Fault]:
+    for network in networks:
+        if not _is_network(network):
+            yield Fault(path, f"expected an IP address or CIDR, got {network!r}", "e.g. 10.0.0.0/8")
 
 
 def _is_network(text: str) -> bool:

@@ -235,6 +235,20 @@ class Log(Model, frozen=True):
     compress: bool = False  # compress rotated files
 
 
+PRIVATE_NETWORKS: tuple[str, ...] = (
+    *("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"),
+    "fe80::/10",
+)
+
+
+class Explain(Model, frozen=True):
+    """Ids on 404 pages, which ``edgerouter explain ID`` takes."""
+
+    # clients (IP or CIDR) whose 404 pages carry one: this machine and private networks; [] for none. A request that
+    # came through another proxy (it has X-Forwarded-* headers) gets none
+    trusted_ips: tuple[str, ...] = msgspec.field(default=PRIVATE_NETWORKS, name="trustedIPs")
+
+
 class AccessLogFilters(Model, frozen=True):
     """Lines to keep; a line that any filter names is kept, and without filters all are."""
 
@@ -316,6 +330,7 @@ class StaticConfiguration(Model, frozen=True):
     metrics: Metrics = Metrics()
     log: Log = Log()
     access_log: AccessLog | None = None
+    explain: Explain = Explain()
     servers_transport: ServersTransport = ServersTransport()
     global_: Global = msgspec.field(default=Global(), name="global")
     workers: int = 0  # worker processes; 0 is the CPUs that affinity and cgroup quota allow, at most 8

@@ -16,6 +16,7 @@ from aiohttp import web
 from edgerouter import __version__
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.control.explain import Explainer
+from edgerouter.control.missed import Missed
 from edgerouter.control.view import Picture, View
 from edgerouter.dashboard import shapes
 from edgerouter.dashboard.explain import add_explain, add_names, add_workloads
@@ -62,11 +63,12 @@ def make_apps(
     registry: MetricsRegistry | None,
     static: StaticConfiguration,
     explainer: Explainer | None = None,
+    missed: Missed | None = None,
 ) -> dict[str, web.Application]:
     """An application for each internal service, to be served on a socket of its own: who is let to one of them by
     whatever rule must not find another behind the same address. ``api`` answers for the page too, as Traefik's does."""
     rooms = {"api": ("api", "dashboard"), "dashboard": ("dashboard",), "prometheus": ("prometheus",)}
-    return {name: make_app(picture, registry, static, rooms[name], explainer) for name in SERVICES}
+    return {name: make_app(picture, registry, static, rooms[name], explainer, missed) for name in SERVICES}
 
 
 def make_app(
@@ -75,6 +77,7 @@ def make_app(
     static: StaticConfiguration | None = None,
     rooms: Collection[str] = SERVICES,
     explainer: Explainer | None = None,
+    missed: Missed | None = None,
 ) -> web.Application:
     """API, dashboard page and metrics, those of them that ``rooms`` and the static configuration name."""
     static = static or StaticConfiguration()
@@ -83,7 +86,7 @@ def make_app(
     if "api" in rooms and static.api is not None:
         Api(picture, registry, static).add_routes(app.router, f"{base}/api")
         if explainer is not None:
-            add_explain(app.router, f"{base}/api", explainer)
+            add_explain(app.router, f"{base}/api", explainer, missed or Missed())
     if "dashboard" in rooms and static.api is not None and static.api.dashboard:
         add_pages(app.router, base)
     if "prometheus" in rooms and registry is not None and static.metrics.prometheus is not None:

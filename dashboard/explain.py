@@ -6,33 +6,41 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from edgerouter.control.certificate_lines import certificate_lines
 from edgerouter.control.explain import Explainer, Question
+from edgerouter.control.missed import Missed
 from edgerouter.control.view import Picture
 from edgerouter.dashboard import shapes
 from edgerouter.dashboard.guard import answer, refuse
 
 
-def add_explain(router: web.UrlDispatcher, base: str, explainer: Explainer) -> None:
-    """``base/explain?url=...&method=GET&header=Name: value&entrypoint=web&client=127.0.0.1``"""
+def add_explain(router: web.UrlDispatcher, base: str, explainer: Explainer, missed: Missed) -> None:
+    """``base/explain?url=...&method=GET&header=Name: value&entrypoint=web&client=127.0.0.1``; or
+    ``?id=`` of a 404 page"""
 
     async def handle(request: web.Request) -> web.Response:
-        query = request.query
-        question = Question(
-            url=query.get("url", ""),
-            method=query.get("method", "GET").upper(),
-            headers=tuple(query.getall("header", [])),
-            entry_point=query.get("entrypoint", ""),
-            client=query.get("client", "127.0.0.1"),
-        )
         try:
+            question = _question(request.query, missed)
             found = await asyncio.to_thread(explainer.explain, question)
         except ValueError as error:
             return refuse(400, str(error))
         return answer(found)
 
     router.add_get(f"{base}/explain", handle)
+
+
+def _question(query: MultiMapping[str], missed: Missed) -> Question:
+    if "id" in query:
+        return missed.question(query["id"])
+    return Question(
+        url=query.get("url", ""),
+        method=query.get("method", "GET").upper(),
+        headers=tuple(query.getall("header", [])),
+        entry_point=query.get("entrypoint", ""),
+        client=query.get("client", "127.0.0.1"),
+    )
 
 
 def add_workloads(router: web.UrlDispatcher, base: str, picture: Picture) -> None:

@@ -37,6 +37,7 @@ from edgerouter.control.log import open_log
 from edgerouter.control.measure import counter_reader, metrics_registry, push_tasks
 from edgerouter.control.mirrors import FAMILIES as MIRRORS
 from edgerouter.control.mirrors import mirror_samples
+from edgerouter.control.missed import Missed
 from edgerouter.control.notify import notify, watchdog_interval
 from edgerouter.control.orphans import is_init, reap_orphans
 from edgerouter.control.pages import Pages
@@ -172,6 +173,8 @@ class Control:
         self._health = HealthChecks(self._found, shared)
         self._workers.listen(self._greet)
         self._explainer = Explainer(static, prepared.points, self._picture)
+        self._missed = Missed()
+        self._workers.listen(self._missed.hear)
         self._certificates = Store(native=openssl.REASON, state=None if left is None else left.certificates)
         self._metrics.add_source(lambda: certificate_samples(self._picture.view), CERTIFICATE_FAMILIES)
         if self._resolvers is not None:
@@ -382,7 +385,7 @@ class Control:
         app.router.add_get("/ping", self._ping)
         app.router.add_get("/upgrade", self._upgrade)
         app.router.add_post("/upgrade", self._upgrade)
-        add_explain(app.router, "", self._explainer)
+        add_explain(app.router, "", self._explainer, self._missed)
         add_workloads(app.router, "", self._picture)
         add_names(app.router, "", self._picture)
         if self._resolvers is not None:
@@ -390,7 +393,8 @@ class Control:
         return app
 
     def _internal_page(self, name: str) -> web.Application:
-        return make_apps(self._picture, self._metrics, self._prepared.static, self._explainer)[name]
+        apps = make_apps(self._picture, self._metrics, self._prepared.static, self._explainer, self._missed)
+        return apps[name]
 
     async def _upgrade(self, request: web.Request) -> web.Response:
         """How the last upgrade went; POST begins one: who may open this socket is the router's own user, or root."""

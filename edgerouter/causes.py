@@ -50,7 +50,7 @@ _FRAMING: Final = "Mend the server: with such framing one answer could be taken 
 _TABLE: Final = (
     # -- no answer was looked for ---------------------------------------------------------------------------------
     ("NO_ROUTE", 404, CONFIGURATION, "No router's rule takes this entry point, host and path.",
-     "`edgerouter explain METHOD URL` shows, clause by clause, which router came near and why it did not match."),
+     "`edgerouter explain URL` shows, clause by clause, which router came near and why it did not match."),
     ("BAD_CONFIG", 500, CONFIGURATION,
      "The router matched, and it, its service or one of its middlewares is broken or missing. It is never served "
      "without the middleware, and never falls through to another router.",

@@ -3,6 +3,7 @@ arguments and nothing else; nothing may import this file but ``cli``."""
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -17,9 +18,11 @@ from edgerouter.control.explain_text import explained, ledger
 
 _EXPLAIN: Final = """\
 Usage: edgerouter explain URL [flags]
+       edgerouter explain ID [--api=...] [--json]
 
 Says which router takes a request and why, which ones came near, what it passes, and what discovery left out that would
-have taken it.
+have taken it. ID is what the router's 404 page shows to clients of this machine and private networks (option
+explain.trustedIPs): 404- and ten letters. The request is then asked about as it was sent.
 
     -H, --header='Name: value'   a header of the request, as often as needed
     --method=GET                 its method
@@ -47,6 +50,7 @@ went wrong last. retry: try what failed for a name now, not when its time comes.
     --api=http://host:8080       ask that router's API, not the router on this machine
     --json                       print the answer as the API gives it
 """
+_ID: Final = re.compile(r"404-[0-9a-f]{10}")
 _NAMES: Final = {"-H": "header", "--header": "header", "-X": "method"}
 
 
@@ -83,10 +87,10 @@ def explain(arguments: Sequence[str]) -> int:
     try:
         given = _Arguments(arguments, ("header", "method", "entrypoint", "client", "api"), ("json",))
         if len(given.words) != 1:
-            raise ValueError("name one URL")
+            raise ValueError("name one URL, or the id of a 404 page")
     except ValueError as error:
         return _refuse(f"explain: {error}", _EXPLAIN)
-    query = [("url", given.words[0])]
+    query = [("id" if _ID.fullmatch(given.words[0]) else "url", given.words[0])]
     query += [(name, given.last(name)) for name in ("method", "entrypoint", "client") if name in given.values]
     query += [("header", header) for header in given.values.get("header", ())]
     try:

@@ -183,6 +183,7 @@ class NoRoute(EdgeError):
 
     status = 404
     cause = "NO_ROUTE"
+    reference = ""  # what ``edgerouter explain`` takes to say why, "" for none
 
 
 class NoServer(EdgeError):

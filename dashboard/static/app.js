@@ -1,12 +1,13 @@
 // The page's life: asks /api/present every 2 s while it is seen, keeps what was chosen, shows one view.
 import { Component, render } from "./vendor/preact.mjs";
+import { Explain } from "./explain.js";
 import { html } from "./html.js";
 import { ago, byHealth, filtered, isInternal, plural, understand, verdictNow } from "./model.js";
 import { Chip, Dot, Empty } from "./parts.js";
 import { Certificates, EMPTY, Middlewares, Problems, Routers, Services, Workloads } from "./views.js";
 
 const PERIOD = 2000, STEP = 200;
-const TABS = [["routers", "Routers"], ["services", "Services"], ["middlewares", "Middlewares"], ["certificates", "Certificates"], ["workloads", "Workloads"], ["problems", "Problems"]];
+const TABS = [["routers", "Routers"], ["services", "Services"], ["middlewares", "Middlewares"], ["certificates", "Certificates"], ["workloads", "Workloads"], ["problems", "Problems"], ["explain", "Explain"]];
 const FILTERS = [["", "All"], ["well", "Working"], ["warn", "To look at"], ["bad", "Failing"]];
 const TEXTS = {
   routers: (item) => [item.name, item.rule, item.service, ...(item.middlewares || []), ...(item.using || [])],
@@ -72,7 +73,7 @@ class App extends Component {
   }
 
   key(event) {
-    if (event.key === "/" && event.target.tagName !== "INPUT") {
+    if (event.key === "/" && !["INPUT", "TEXTAREA"].includes(event.target.tagName)) {
       event.preventDefault();
       document.querySelector("#search")?.focus();
     } else if (event.key === "Escape") this.setState({ search: "", open: "" });
@@ -94,9 +95,8 @@ class App extends Component {
         <${Verdict} verdict=${verdictNow(data, rates)} />
         <${Strip} data=${data} />
         <nav class="tabs">${TABS.map(([name, title]) => html`
-          <a href="#${name}" aria-current=${tab === name ? "page" : undefined}>${title}<span class="count ${this.alarm(name)}">${this.items(name).length}</span></a>`)}</nav>
-        <${Tools} app=${this} />
-        ${this.list(tab)}
+          <a href="#${name}" aria-current=${tab === name ? "page" : undefined}>${title}${name !== "explain" && html`<span class="count ${this.alarm(name)}">${this.items(name).length}</span>`}</a>`)}</nav>
+        ${tab === "explain" ? html`<${Explain} />` : html`<${Tools} app=${this} />${this.list(tab)}`}
       </main>
       <footer>Changes show by themselves. <a href="../api/overview">API</a> <a href="../api/rawdata">Raw data</a>
         <button class="plain" onClick=${() => this.setState({ internal: !this.state.internal })}>${this.state.internal ? "Hide" : "Show"} internal routers</button></footer>`;

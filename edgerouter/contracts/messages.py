@@ -161,7 +161,25 @@ class Drained(Message, frozen=True, tag="drained"):
     cut: int = 0
 
 
-ToControl = Hello | Applied | Heartbeat | Stopped | Drained
+class UnmatchedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that got a 404 page with an id. ``headers`` are ``Name: value`` lines; ``at`` is a time since 1970."""
+
+    id: str
+    method: str
+    url: str
+    headers: tuple[str, ...]
+    entry_point: str
+    client: str
+    at: float
+
+
+class Unmatched(Message, frozen=True, tag="unmatched"):
+    """What ``explain`` may be asked by id, since the heartbeat before; not sent when there is nothing."""
+
+    requests: tuple[UnmatchedRequest, ...]
+
+
+ToControl = Hello | Applied | Heartbeat | Stopped | Drained | Unmatched
 
 # --- framing ---------------------------------------------------------------------------------------------------
 

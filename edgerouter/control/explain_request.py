@@ -18,13 +18,15 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, as somebody would send it. ``headers`` are ``Name: value`` lines; ``entry_point`` "" means by port."""
+    """A request, as somebody would send it. ``headers`` are ``Name: value`` lines; ``entry_point`` "" means by port;
+    ``note`` is said with the answer."""
 
     url: str
     method: str = "GET"
     headers: tuple[str, ...] = ()
     entry_point: str = ""
     client: str = "127.0.0.1"
+    note: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +45,8 @@ def ask(question: Question, points: Mapping[str, EntryPoint], defaults: Iterable
     if parts.scheme not in _PORTS or not parts.netloc:
         raise ValueError(f"expected a URL such as http://shop.example.com/path, got {question.url!r}")
     port = parts.port or _PORTS[parts.scheme]
-    name, note = _point(question, port, points, defaults)
+    name, other_port = _point(question, port, points, defaults)
+    note = "; ".join(filter(None, (question.note, other_port)))
     try:
         exchange = _exchange(question, url, points[name])
     except EdgeError as error:

@@ -14,7 +14,7 @@ from typing import Any
 from mypy_extensions import mypyc_attr
 
 from edgerouter.contracts.plugins import Middleware, Route, Server, Service, Table
-from edgerouter.errors import EdgeError, Misdirected, NoServer
+from edgerouter.errors import EdgeError, Misdirected, NoRoute, NoServer
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
@@ -33,6 +33,7 @@ from edgerouter.proxy.entry_rules import EntryRules
 from edgerouter.proxy.failures import failure_response
 from edgerouter.proxy.flow import Flow
 from edgerouter.proxy.holding import Holding
+from edgerouter.proxy.unmatched import Unmatched
 from edgerouter.telemetry.recorder import Recorder
 from edgerouter.telemetry.records import SharedRecords
 from edgerouter.wire import http1
@@ -152,6 +153,7 @@ class Engine(Handler):
         self.in_flight = 0
         self.doors = TlsDoors()
         self.holding = Holding(loop)
+        self.unmatched: Unmatched | None = None
         self.transports: dict[str, TransportSettings] = transports or {"": TransportSettings()}
         self.now: Callable[[], float] = time.monotonic  # an attribute: found without a look-up by name
         self._recorder = recorder
@@ -261,6 +263,13 @@ class Engine(Handler):
         if wanted == has:
             return None
         return Misdirected(f"the TLS options of its host are {wanted!r}, the connection was made with {has!r}")
+
+    def no_route(self, exchange: Exchange) -> NoRoute:
+        """No router takes the request; where its client is trusted, its page says how to ask why."""
+        error = NoRoute("no router matches")
+        if self.unmatched is not None:
+            error.reference = self.unmatched.keep(exchange)
+        return error
 
     def open(self, downstream: Downstream, request: Request) -> Session:
         """See ``Handler``."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgerouter.errors import EdgeError, MiddlewareFailed
+from edgerouter.errors import EdgeError, MiddlewareFailed, NoRoute
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
@@ -37,7 +37,8 @@ def as_edge_error(error: Exception) -> EdgeError:
 
 def failure_response(error: EdgeError, request: Request | None) -> Response:
     """Build the response for ``error``; ``request`` None when there was no readable request."""
-    return _told(request, error.status, error.cause, _TEXTS.get(error.status, "Error"))
+    reference = error.reference if isinstance(error, NoRoute) else ""
+    return _told(request, error.status, error.cause, _TEXTS.get(error.status, "Error"), reference)
 
 
 def answer(exchange: Exchange, status: int, cause: str, detail: str, text: str = "") -> Response:
@@ -50,11 +51,12 @@ def answer(exchange: Exchange, status: int, cause: str, detail: str, text: str =
     return _told(exchange.request, status, cause, text or _TEXTS.get(status, "Error"))
 
 
-def _told(request: Request | None, status: int, cause: str, text: str) -> Response:
+def _told(request: Request | None, status: int, cause: str, text: str, reference: str = "") -> Response:
     if request is not None and _wants_json(request.headers):
-        response = Response.text(status, f'{{"status":{status},"cause":"{cause}"}}\n', "application/json")
+        more = f',"explain":"{reference}"' if reference else ""
+        response = Response.text(status, f'{{"status":{status},"cause":"{cause}"{more}}}\n', "application/json")
     else:
-        response = Response.text(status, text)
+        response = Response.text(status, f"{text}why: edgerouter explain {reference}\n" if reference else text)
     response.cause = cause
     return response
 

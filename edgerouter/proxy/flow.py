@@ -19,7 +19,6 @@ from edgerouter.errors import (
     BadConfig,
     ClientGone,
     EdgeError,
-    NoRoute,
     TotalTimeout,
 )
 from edgerouter.http.body import Body
@@ -86,7 +85,7 @@ class Flow(Attempts):
         if route is None or error is not None:
             held = self._held_for
             if error is not None or held is None or not self._hold(held):
-                self._fail(error or NoRoute("no router matches"))
+                self._fail(error or self._engine.no_route(exchange))
             return
         self.route = route
         exchange.router = route.name

@@ -9,6 +9,8 @@ from typing import Final
 from edgerouter.contracts import messages
 from edgerouter.net.clock import Clock
 from edgerouter.proxy.engine import Engine
+from edgerouter.proxy.forwarded import parse_networks
+from edgerouter.proxy.unmatched import Missed, Unmatched
 from edgerouter.telemetry.access_log import AccessLog
 from edgerouter.telemetry.memory import CounterMemory
 from edgerouter.telemetry.recorder import Recorder
@@ -30,6 +32,8 @@ class Serving:
         self.recorder = Recorder(self.memory, self.access_log)
         self.records = SharedRecords(start.records_fd, start.slot, start.part)
         self.engine = Engine(loop, self.recorder, self.clock, records=self.records)
+        self.unmatched = Unmatched(parse_networks(start.static.explain.trusted_ips))
+        self.engine.unmatched = self.unmatched
         self.entrances = Entrances(loop, self.engine, start.entry_points)
         self._heartbeat = Heartbeat(loop, start.heartbeat, self._beat)
         self._log_tick = Heartbeat(loop, LOG_TICK, self.recorder.tick)
@@ -64,6 +68,21 @@ class Serving:
             stall=stall, in_flight=self.engine.in_flight, connections=self.engine.open_connections()
         )
         self._send(beat)
+        missed = self.unmatched.take()
+        if missed:
+            self._send(messages.Unmatched(requests=tuple(map(_as_message, missed))))
+
+
+def _as_message(missed: Missed) -> messages.UnmatchedRequest:
+    return messages.UnmatchedRequest(
+        id=missed.id,
+        method=missed.method,
+        url=missed.url,
+        headers=tuple(missed.headers),
+        entry_point=missed.entry_point,
+        client=missed.client,
+        at=missed.at,
+    )
 
 
 def _memory(start: messages.Start) -> CounterMemory | None:

@@ -242,6 +242,7 @@ FLAGS = [
     ("--providers.precedence=dokcer", "providers.precedence", "no provider 'dokcer'", "'docker'"),
     ("--metrics.prometheus.buckets=2,1", "metrics.prometheus.buckets", "rising", ""),
     ("--metrics.prometheus.buckets=a", "metrics.prometheus.buckets[0]", "expected a number", ""),
+    ("--explain.trustedips=10.0.0.0/33", "explain.trustedIPs", "got '10.0.0.0/33'", "10.0.0.0/8"),
     ("--accesslog.filters.statuscodes=99", "accessLog.filters.statusCodes", "got '99'", "404"),
     ("--log.level", "log.level", "value is missing", "--log.level="),
 ]

@@ -15,7 +15,8 @@ from aiohttp import web
 from real_browser import Page, browser, chromium
 from sample_view import healthy_view, sample_view
 
-from edgerouter.config.static import Api, StaticConfiguration
+from edgerouter.config.static import Api, EntryPoint, StaticConfiguration
+from edgerouter.control.explain import Explainer
 from edgerouter.control.view import Picture, View
 from edgerouter.dashboard.api import make_app
 from edgerouter.dashboard.pages import STATIC
@@ -39,6 +40,14 @@ class Seen:
         await self.page.call("Page.navigate", url=f"{self.address}/dashboard/#{tab}")
         await self.page.until("!!document.querySelector('h1')")
 
+    async def ask(self, url: str) -> None:
+        """Fill in the form of ``explain`` and send it."""
+        await self.page.run(
+            f"(i => {{ i.value = {url!r}; i.dispatchEvent(new Event('input')) }})(document.querySelector('#url'))"
+        )
+        await self.page.until("!document.querySelector('.go').disabled")
+        await self.page.run("document.querySelector('.go').click()")
+
     async def texts(self, selector: str) -> list[str]:
         found: list[str] = await self.page.run(f"[...document.querySelectorAll('{selector}')].map(e => e.innerText)")
         return found
@@ -52,7 +61,9 @@ async def seen() -> AsyncIterator[Seen]:
     fd = new_memory(0)
     memory, reader = CounterMemory(fd), CounterReader()
     reader.attach(0, fd)
-    runner = web.AppRunner(make_app(picture, MetricsRegistry(reader), StaticConfiguration(api=Api())))
+    static, points = StaticConfiguration(api=Api()), {"web": EntryPoint(address=":80")}
+    explainer = Explainer(static, points, picture)
+    runner = web.AppRunner(make_app(picture, MetricsRegistry(reader), static, explainer=explainer))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with browser(PROGRAM) as page:
@@ -68,6 +79,7 @@ async def test_in_a_real_browser(seen: Seen) -> None:
     await _fits_every_window(seen)
     await _shows_what_is_wrong(seen)
     await _searches_and_filters(seen)
+    await _explains(seen)
     await _follows_changes(seen)
     assert seen.page.complaints == []
 
@@ -109,6 +121,25 @@ async def _searches_and_filters(seen: Seen) -> None:
     assert "Nothing fits" in (await seen.texts(".empty"))[0]
     await seen.page.run("document.querySelector('.empty button').click()")
     await seen.page.until(f"document.querySelectorAll('.row').length === {everything}")
+
+
+async def _explains(seen: Seen) -> None:
+    """The form asks, says what cannot be asked, and the answer fits a small window."""
+    await seen.open("explain")
+    assert "Where does a request go" in (await seen.texts(".empty"))[0]
+    await seen.ask("shop.test:99999")
+    await seen.page.until("!!document.querySelector('[role=alert]')")
+    await seen.ask("404-0123456789")
+    await seen.page.until("document.body.innerText.includes('no request is known by the id')")
+    assert all("400" in text for text in seen.page.complaints), seen.page.complaints
+    seen.page.complaints.clear()
+    await seen.ask("https://shop.acme.com:4433/cart?a=b")
+    await seen.page.until("!!document.querySelector('.answer')")
+    (answer,) = await seen.texts(".answer")
+    assert "404: no router takes it" in answer and "GET https://shop.acme.com:4433/cart?a=b" in answer
+    assert "no entry point listens on port 4433" in answer
+    assert await seen.page.run("document.documentElement.scrollWidth") == 400
+    await seen.open("routers")
 
 
 async def _follows_changes(seen: Seen) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -132,3 +133,18 @@ async def told(router: Router, folder: Path, own: Boxes) -> None:
     typo = await fetch(router.port("traefik"), f"/api/explain?url=http://god3.test:{port}/")
     assert [found["code"] for found in typo.json()["findings"]] == ["HOST_TYPO"]
     assert (await fetch(router.port("traefik"), "/api/explain?url=nonsense://")).status == 400
+    await by_id(router, folder)
+
+
+async def by_id(router: Router, folder: Path) -> None:
+    """The id of a 404 page stands for the very request, and is known half a second later at most."""
+    page = await fetch(router.port("web"), "/cart", host="god3.test", headers={"Cookie": "token=secret"})
+    assert page.status == 404 and page.text.startswith("404 page not found\n"), page.text
+    reference = page.text.split()[-1]
+    ends = time.monotonic() + 20
+    while (answer := await command(folder, "explain", reference)).returncode == 2:
+        assert "begins anew" in answer.stderr and time.monotonic() < ends, answer.stderr
+    assert answer.returncode == 1 and "HOST_TYPO" in answer.stdout and "secret" not in answer.stdout, answer.stdout
+    assert "got 404 at" in answer.stdout and "GET http://god3.test/cart  on entry point web" in answer.stdout
+    told = (await fetch(router.port("traefik"), f"/api/explain?id={reference}")).json()
+    assert told["findings"][0]["code"] == "HOST_TYPO" and told["url"] == "http://god3.test/cart"
