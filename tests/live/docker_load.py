@@ -26,11 +26,14 @@ class Sent:
     error: str = ""
     server: str = ""
     at: float = 0.0
+    client: int = 0
 
 
 @dataclass
 class Load:
-    """``rate`` requests a second over keep-alive connections, every ``post_every``-th a POST with a body."""
+    """``rate`` requests a second over keep-alive connections, every ``post_every``-th a POST with a body.
+
+    With ``sticky`` every other client keeps the last cookie that it was sent, as a browser does."""
 
     port: int
     host: str
@@ -38,9 +41,10 @@ class Load:
     post_every: int = 4
     path: str = "/"
     prefix: str = "r"
-    cookie: str = ""
+    sticky: bool = False
     sent: list[Sent] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _cookies: dict[int, str] = field(default_factory=dict)
     _stopped: bool = False
 
     async def __aenter__(self) -> Load:
@@ -61,7 +65,7 @@ class Load:
             next_at += pause
             count += 1
             method = "POST" if count % self.post_every == 0 else "GET"
-            one = Sent(f"{self.prefix}-{number}-{count}", method, at=time.monotonic())
+            one = Sent(f"{self.prefix}-{number}-{count}", method, at=time.monotonic(), client=number)
             self.sent.append(one)
             streams = await self._send(one, streams)
         if streams is not None:
@@ -72,6 +76,8 @@ class Load:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         body = b"x" * 100 if one.method == "POST" else b""
         headers = {"X-Request-Id": one.id}
+        if one.client in self._cookies:
+            headers["Cookie"] = self._cookies[one.client]
         try:
             async with asyncio.timeout(30):
                 if streams is None:
@@ -84,6 +90,8 @@ class Load:
             return None
         one.status = reply.status
         one.server = reply.headers.get("x-server", "")
+        if self.sticky and one.client % 2 and "set-cookie" in reply.headers:
+            self._cookies[one.client] = reply.headers["set-cookie"].partition(";")[0]
         if reply.status >= 400:
             one.error = reply.text[:200]
         if reply.headers.get("connection", "").lower() == "close":
@@ -95,9 +103,22 @@ class Load:
         """Requests that did not end with 200."""
         return [one for one in self.sent if one.status != 200 and (not method or one.method == method)]
 
+    def waiting(self) -> int:
+        """How many requests have no answer yet."""
+        return sum(not one.status and not one.error for one in self.sent[-2 * CONNECTIONS :])
+
     def by_server(self) -> dict[str, int]:
         """How many requests each server answered."""
         return dict(collections.Counter(one.server for one in self.sent if one.status == 200))
+
+    def stays(self) -> dict[int, list[str]]:
+        """Of every client with a cookie: the servers that answered it, in order, without repetition."""
+        found: dict[int, list[str]] = {number: [] for number in self._cookies}
+        for one in self.sent:
+            stay = found.get(one.client)
+            if stay is not None and one.status == 200 and stay[-1:] != [one.server]:
+                stay.append(one.server)
+        return found
 
     def summary(self) -> str:
         """What to show when an assertion fails."""

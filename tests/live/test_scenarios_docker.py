@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from live import docker_images
 from live.docker_daemon import Boxes, address, boxes, docker  # noqa: F401 - a fixture
-from live.docker_load import Load, ids_of
+from live.docker_load import CONNECTIONS, Load, ids_of
 from live.toolbox import Router, fetch, until
 
 S1_CATALOG = (
@@ -146,6 +146,7 @@ def replaceable(own: Boxes, short: str, folder: Path, stop: str) -> str:
         {
             "edgerouter.http.routers.shop.rule": "Host(`shop.test`)",
             "edgerouter.http.services.shop.loadbalancer.server.port": "80",
+            "edgerouter.http.services.shop.loadbalancer.sticky.cookie.name": "shop",
         },
         flags=(f"--volume={folder}:/ids",),
         environment={"STOP": stop, "LOG": f"/ids/{short}"},
@@ -160,10 +161,12 @@ async def test_s3_replace(own: Boxes, tmp_path: Path, stop: str) -> None:
     static = {**with_docker(own), "accessLog": {"format": "json", "filePath": str(tmp_path / "access.log")}}
     async with Router(tmp_path, static=static, workers=2) as router:
         await until_status(router, "shop.test", 200)
-        async with Load(router.port("web"), "shop.test") as load:
+        async with Load(router.port("web"), "shop.test", sticky=True) as load:
             await until(lambda: len(load.sent) >= 500, "the load")
             await asyncio.to_thread(replaceable, own, "two", folder, stop)
             await until(lambda: "two" in load.by_server(), "the new one's first request")
+            sent = len(load.sent)
+            await until(lambda: len(load.sent) >= sent + 250, "requests to both")
             await asyncio.to_thread(docker, "stop", first)
             sent = len(load.sent)
             await until(lambda: len(load.sent) >= sent + 500, "requests after the change")
@@ -175,6 +178,8 @@ async def test_s3_replace(own: Boxes, tmp_path: Path, stop: str) -> None:
     seen = ids_of(folder / "one", folder / "two")
     twice = [one.id for one in load.sent if one.method == "POST" and seen[one.id] > 1]
     assert twice == []
+    assert len(load.stays()) == CONNECTIONS // 2
+    assert all(stay == ["one", "two"] for stay in load.stays().values()), "a cookie holds until its server leaves"
 
 
 def causes_of(log: Path, ids: set[str]) -> list[str]:
@@ -195,6 +200,36 @@ async def test_s3_the_only_one_stops_returns_and_goes(own: Boxes, tmp_path: Path
         assert await until_status(router, "web.test", 200) < 1.0
         await asyncio.to_thread(docker, "rm", "-f", name)
         await until_status(router, "web.test", 404)
+
+
+async def test_a_gap_is_bridged_and_what_lasts_too_long_is_told(own: Boxes, tmp_path: Path) -> None:
+    """``deploy.hold``: the only container is replaced by stopping it first. Who waits is served by the next; where none
+    comes, the answer is 503, and says when to come again."""
+    web, brief = held(own, "web", "30s"), held(own, "brief", "2s")
+    async with Router(tmp_path, static=with_docker(own), workers=2) as router:
+        await until_status(router, "web.test", 200)
+        await until_status(router, "brief.test", 200)
+        async with Load(router.port("web"), "web.test", rate=200) as load:
+            await until(lambda: len(load.sent) >= 100, "the load")
+            await asyncio.to_thread(docker, "stop", web)
+            await until(lambda: load.waiting() == CONNECTIONS, "every client to wait")
+            await asyncio.to_thread(docker, "start", web)
+            await until(lambda: not load.waiting() or load.failed(), "the answers")
+            sent = len(load.sent)
+            await until(lambda: len(load.sent) >= sent + 200, "requests after the gap")
+        assert not load.failed(), load.summary()
+        await asyncio.to_thread(docker, "stop", brief)
+        began = time.monotonic()
+        reply = await fetch(router.port("web"), "/", host="brief.test")
+        assert (reply.status, reply.headers["retry-after"]) == (503, "2") and time.monotonic() - began >= 1.5
+
+
+def held(own: Boxes, short: str, hold: str) -> str:
+    labels = {
+        f"edgerouter.http.routers.{short}.rule": f"Host(`{short}.test`)",
+        f"edgerouter.http.services.{short}.loadbalancer.deploy.hold": hold,
+    }
+    return own.start(short, labels, environment={"STOP": "graceful", "LINGER": "300ms"})
 
 
 # -- S4 ---------------------------------------------------------------------------------------------------------------

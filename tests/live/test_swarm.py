@@ -263,7 +263,11 @@ async def test_s8_rolling_update_and_scale(
     folder.mkdir()
     name = daemon.service(
         f"rolling-{order}-{stop}",
-        {"edgerouter.http.routers.rolling.rule": "Host(`rolling.test`)", **PORT},
+        {
+            "edgerouter.http.routers.rolling.rule": "Host(`rolling.test`)",
+            "edgerouter.http.services.rolling.loadbalancer.sticky.cookie.name": "shop",
+            **PORT,
+        },
         *("--replicas=4", f"--update-order={order}", f"--update-parallelism={parallelism}", "--update-delay=500ms"),
         *("--update-monitor=0s", f"--mount=type=bind,source={folder},target=/ids", "--stop-grace-period=5s"),
         environment={"STOP": stop, "LOG": "/ids/{{.Task.ID}}"},
@@ -271,7 +275,7 @@ async def test_s8_rolling_update_and_scale(
     await asyncio.to_thread(daemon.until_running, name, 4)
     await edge.until_status("rolling.test", 200)
     before = {task["ID"] for task in daemon.running(name)}
-    async with Load(edge.ports[80], "rolling.test") as load:
+    async with Load(edge.ports[80], "rolling.test", sticky=True) as load:
         await until(lambda: len(load.sent) >= 250, "the load")
         await run(daemon, "service", "update", "--detach", "--quiet", "--force", name)
         await until(lambda: renewed(daemon, name, before), "four new tasks", 60)
