@@ -23,7 +23,7 @@ _LARGEST: Final = 1 << 20  # bytes
 
 
 class FixedKeys:
-    """Made with the first token, in a thread: ``make`` imports what the cryptography needs."""
+    """Made with the first token, in a thread: files are read."""
 
     def __init__(self, make: Callable[[], list[Key]]) -> None:
         self._make = make

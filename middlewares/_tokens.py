@@ -1,18 +1,22 @@
 """JSON Web Tokens (RFC 7519): which signatures and claims make one good. What a good one lets pass is others' matter.
 
-joserfc does the cryptography. It is imported with the first token, in a thread: it takes 0.2 s and 12 MB that workers
-without tokens do not pay (docs/decisions/0010). A token that was found good is remembered by its hash for a minute.
+joserfc does the cryptography. It is imported in a thread before a table that needs it is served: it takes 0.2 s and
+12 MB that workers without tokens do not pay (docs/decisions/0010). A token that was found good is remembered by its
+hash for a minute.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import ctypes
+import os
 import time
 import warnings
 from collections import OrderedDict
 from hashlib import sha256
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +27,12 @@ PUBLIC_ALGORITHMS: Final = (
     *("EdDSA", "Ed25519"),
 )
 warnings.filterwarnings("ignore", "EdDSA is deprecated")  # many tokens still say so
+# What checking any token imports; a test says that nothing is left for the first one.
+_LIBRARIES: Final = (
+    *("joserfc.jwk", "joserfc.jwt", "joserfc.errors"),
+    "cryptography.hazmat.backends.openssl.backend",
+)
+_LARGE: Final = "cryptography.hazmat.bindings._rust"
 _LONGEST: Final = 16384  # characters of a token
 _REMEMBERED: Final = 4096
 _SECONDS: Final = 60
@@ -54,6 +64,18 @@ class Key(msgspec.Struct, frozen=True):
 def library(name: str) -> Any:
     """A module of joserfc, imported when it is needed."""
     return import_module(f"joserfc.{name}")
+
+
+def prepare() -> None:
+    """Import what checks tokens. The large library is loaded by a call during which other threads go on; importing it
+    then takes 1 ms less in one piece, 10 ms where it must be read from disk first."""
+    place = find_spec(_LARGE)
+    if place is not None and place.origin:
+        load = ctypes.CDLL(None).dlopen
+        load.restype, load.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+        load(os.fsencode(place.origin), os.RTLD_NOW)
+    for name in _LIBRARIES:
+        import_module(name)
 
 
 def keys_of_secret(secret: str) -> list[Key]:

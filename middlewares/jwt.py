@@ -51,6 +51,7 @@ from edgerouter.middlewares._tokens import (
     keys_of_pem,
     keys_of_secret,
     keys_of_set,
+    prepare,
     text_of,
 )
 from edgerouter.registry import middleware
@@ -97,6 +98,8 @@ class Options(Model, frozen=True):
 @middleware("jwt", Options)
 class Jwt(Middleware):
     """A token that was found good a short time ago passes at once."""
+
+    prepare = staticmethod(prepare)
 
     def __init__(self, options: Options, context: PluginContext) -> None:
         super().__init__()

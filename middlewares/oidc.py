@@ -50,7 +50,7 @@ from edgerouter.middlewares._identity import check_field, drop_identity, set_ide
 from edgerouter.middlewares._oidc_provider import OidcProvider
 from edgerouter.middlewares._redirect import client_scheme
 from edgerouter.middlewares._signed_cookies import CookieSigner
-from edgerouter.middlewares._tokens import PUBLIC_ALGORITHMS, BadToken, Rules, TokenCheck, holds, text_of
+from edgerouter.middlewares._tokens import PUBLIC_ALGORITHMS, BadToken, Rules, TokenCheck, holds, prepare, text_of
 from edgerouter.registry import middleware
 
 _LOGIN: Final = 600  # seconds that a login may take
@@ -96,6 +96,8 @@ class Options(Model, frozen=True):
 @middleware("oidc", Options)
 class Oidc(Middleware):
     """Who has a session passes at once; all else is a conversation with the provider."""
+
+    prepare = staticmethod(prepare)
 
     def __init__(self, options: Options, context: PluginContext) -> None:
         super().__init__()

@@ -29,7 +29,10 @@ _STATES: Final[dict[str, tuple[str, str]]] = {
     "edgerouter_service_server_up": ("gauge", "1 while a server with a health check is up, else 0."),
     "edgerouter_workers": ("gauge", "Worker processes whose counters are read."),
     "edgerouter_worker_restarts_total": ("counter", "Worker processes that were replaced after they died or hung."),
-    "edgerouter_worker_loop_stall_seconds": ("gauge", "Longest time that a worker's loop came late since it started."),
+    "edgerouter_worker_loop_stall_seconds": (
+        "gauge",
+        "Longest time that a worker's loop came late since it began to serve.",
+    ),
     "edgerouter_worker_loop_stalled_seconds_total": ("counter", "Sum of the times that workers' loops came late."),
     "edgerouter_metrics_lost_total": (
         "counter",

@@ -35,6 +35,7 @@ from edgerouter.worker.assemble_services import Services
 from edgerouter.worker.assemble_slices import sliced, without_collector
 from edgerouter.worker.assemble_tls import Doors
 from edgerouter.worker.assemble_transports import Transports
+from edgerouter.worker.preparations import Preparations
 
 if TYPE_CHECKING:
     from edgerouter.worker.serving import Serving
@@ -122,7 +123,9 @@ class Assembly:
         self._precedence = precedence
         self._transports = Transports(transports)
         self.doors = Doors(doors or TlsDoors())
-        self._steps = Steps(load("middlewares") if middlewares is None else middlewares, self._context)
+        plugins = load("middlewares") if middlewares is None else middlewares
+        self._steps = Steps(plugins, self._context)
+        self._preparations = Preparations(plugins)
         self.services = Services(load("services"), lambda name: self._context(name, "", "", -1), self._service_steps)
         self.routes = Routes(self._steps)
         self._table: RoutingTable | None = None
@@ -145,6 +148,7 @@ class Assembly:
 
     async def _make(self) -> RoutingTable:
         entries = self.entries
+        await self._preparations.make(entry.kind for entry in entries.middlewares.values())
         changed = await self._transports.update(entries.transports, entries.services)
         faults = self._transports.faults
         await sliced(self.services.make(entries.services, entries.middlewares, changed, faults))

@@ -77,6 +77,8 @@ class Worker:
     def _applied(self, applied: messages.Applied) -> None:
         """The first plan is there: now, and not before, there is something to answer with."""
         self._has_plan = self._has_plan or not applied.error
+        if self._has_plan:
+            self._serving.begin()
         if self._has_plan and not self._start.waits and not self._departure.begun:
             self._serving.entrances.take(self._start.slot)
         self._channel.send(applied)

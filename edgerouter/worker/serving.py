@@ -35,6 +35,7 @@ class Serving:
         self.unmatched = Unmatched(parse_networks(start.static.explain.trusted_ips))
         self.engine.unmatched = self.unmatched
         self.entrances = Entrances(loop, self.engine, start.entry_points)
+        self._serves = False
         self._heartbeat = Heartbeat(loop, start.heartbeat, self._beat)
         self._log_tick = Heartbeat(loop, LOG_TICK, self.recorder.tick)
         self._send: Callable[[messages.Message], None] = lambda message: None
@@ -60,8 +61,14 @@ class Serving:
         if self.access_log is not None:
             self.access_log.reopen()
 
+    def begin(self) -> None:
+        """There is a table to serve with. How late the loop was while nobody could be kept waiting is forgotten."""
+        if not self._serves:
+            self._serves = True
+            self.clock.take_stall()
+
     def _beat(self) -> None:
-        stall = self.clock.take_stall()
+        stall = self.clock.take_stall() if self._serves else 0.0
         if self.memory is not None:
             self.memory.stalled(stall)
         beat = messages.Heartbeat(

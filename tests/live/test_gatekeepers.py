@@ -88,6 +88,8 @@ async def test_who_passes(tmp_path: Path) -> None:
         config = {"http": {"routers": routers, "middlewares": steps, "services": services}}
         env = {"EDGE_TEST_KEY": "s3cret-of-the-environment"}
         async with Router(tmp_path, config, env=env, static={"api": {"insecure": True}}) as router:
+            for pid in router.worker_pids():  # what checks tokens is there before the first one
+                assert "cryptography/hazmat/bindings/_rust" in Path(f"/proc/{pid}/maps").read_text()
             tokens = {"TOKEN": token(sub="ann"), "OLD": token(sub="ann", exp=1)}
             wrong = []
             for arguments, path, status in ROWS:
