@@ -44,6 +44,8 @@ def report(router: Peer, metrics: int, folder: pathlib.Path, upstream: int, requ
         for change in range(half * changes // 2, (half + 1) * changes // 2):
             renew(router, folder, upstream, change)
             load(router, requests // changes)
+            if change % 5 == 0:  # as a scraper would: what is gone is kept until it has seen that twice
+                ask(metrics, "localhost", "/metrics")
         time.sleep(3)  # old plans are let go in slices
         halves.append(router.rss_mb())
         print(f"after {requests * (half + 1) // 2:9,} requests: {halves[-1]:7.1f} MB", flush=True)

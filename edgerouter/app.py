@@ -22,6 +22,7 @@ from edgerouter import __version__
 from edgerouter.certs.store import Store
 from edgerouter.config.static import EntryPoint, LifeCycle, StaticConfiguration
 from edgerouter.contracts.messages import AS_LONG_AS_USUAL, Drain, Hello, ReopenLogs, ServersHealth
+from edgerouter.contracts.plan import Plan
 from edgerouter.control import announce, publish_delta
 from edgerouter.control.build_keys import Keys
 from edgerouter.control.configure import Configuring
@@ -44,6 +45,7 @@ from edgerouter.control.pages import Pages
 from edgerouter.control.prepare import Prepared, kinds, prepare, with_real_ports
 from edgerouter.control.privileges import drop
 from edgerouter.control.publish import Publisher
+from edgerouter.control.reclaim import Reclaim
 from edgerouter.control.record_room import FAMILIES as RECORDS
 from edgerouter.control.record_room import record_samples
 from edgerouter.control.runtime_dir import SOCKET, runtime_dir
@@ -179,6 +181,9 @@ class Control:
         self._metrics.add_source(lambda: certificate_samples(self._picture.view), CERTIFICATE_FAMILIES)
         if self._resolvers is not None:
             self._metrics.add_source(self._resolvers.samples, self._resolvers.FAMILIES)
+        self._reclaim = Reclaim(
+            self._keys, self._metrics, self._workers.send_to, busy=lambda: self._configuring.renewing
+        )
         self._configuring = self._configure(left)
         self._pages = Pages(self._places(), None if left is None else left.pages)
         self._upgrading = self._upgrades(left)
@@ -195,11 +200,15 @@ class Control:
             self._picture,
             str(self._folder),
             self._health,
-            take=self._explainer.take,
+            take=self._taken,
             snapshots=None if left is None else unpack_snapshots(left.snapshots, self._prepared.providers, kinds()),
             ledger=None if left is None else Ledger(before=left.ledger),
             certificates=self._certificates if self._resolvers is None else self._resolvers.watched(self._certificates),
         )
+
+    def _taken(self, plan: Plan) -> None:
+        self._explainer.take(plan)
+        self._reclaim.take(plan)
 
     def _upgrades(self, left: Handover | None) -> Upgrading:
         return Upgrading(
@@ -224,6 +233,7 @@ class Control:
             await self._succeed(self._succession, supervision)
         await self._pages.serve()  # after a live upgrade there is something to show by now
         self._tasks = [loop.create_task(self._announce_ready()), *push_tasks(self._prepared.backends, self._metrics)]
+        self._tasks.append(loop.create_task(self._reclaim.run()))
         self._tick(loop, watchdog_interval())
         stop = loop.create_task(self._stop.wait())
         ends: list[asyncio.Future[Any]] = [stop, supervision, self._workers.failed]
@@ -296,6 +306,7 @@ class Control:
         raise UpgradeRefused("a worker does not take its messages")
 
     async def _be_loud(self) -> None:
+        self._reader.go_on()
         await self._pages.serve()
         notify("READY=1")
 

@@ -119,8 +119,23 @@ class ReopenLogs(Message, frozen=True, tag="reopenLogs"):
     """Open the access log's file anew: it was rotated."""
 
 
+class Retire(Message, frozen=True, tag="retire"):
+    """Give back the blocks at these places of the counters' memory: their router or service is no more."""
+
+    places: tuple[int, ...] = ()
+
+
 ToWorker = (
-    Start | Delta | ServersHealth | TakeSockets | ReturnSockets | Terminating | StopAccepting | Drain | ReopenLogs
+    Start
+    | Delta
+    | ServersHealth
+    | TakeSockets
+    | ReturnSockets
+    | Terminating
+    | StopAccepting
+    | Drain
+    | ReopenLogs
+    | Retire
 )
 
 # --- worker -> control process ---------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ class Configuring:
         self._guard = guarded(prepared.providers)
         self._roots = files_roots(prepared.providers)
         self._wanted = asyncio.Event()
-        self._renewing = False
+        self.renewing = False  # a build is under way
         self._tasks: set[asyncio.Task[None]] = set()
         self._supervisor = Supervisor(
             prepared.providers,
@@ -107,7 +107,7 @@ class Configuring:
         """Build again when a certificate's file changed, or what is said of one is no longer true."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if not self._wanted.is_set() and not self._renewing and await asyncio.to_thread(self._certificates.changed):
+            if not self._wanted.is_set() and not self.renewing and await asyncio.to_thread(self._certificates.changed):
                 self._wanted.set()
 
     def reload(self) -> None:
@@ -122,7 +122,7 @@ class Configuring:
         """Build from the newest snapshots and publish; whatever goes wrong, the last plan goes on serving."""
         began = time.monotonic()
         snapshots: dict[str, Snapshot] = {"internal": self._internal, **self._supervisor.snapshots}
-        self._renewing = True
+        self.renewing = True
         try:
             build = await asyncio.to_thread(self._build, snapshots)
             self._publish(build, began)
@@ -133,7 +133,7 @@ class Configuring:
             self._fault = (Problem("configuration", message, "look at the log, and report it"),)
             self._show_states()
         finally:
-            self._renewing = False
+            self.renewing = False
 
     def _build(self, snapshots: Mapping[str, Snapshot]) -> Build:
         keyring = self._certificates.load(snapshots)

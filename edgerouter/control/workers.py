@@ -116,6 +116,12 @@ class Workers:
         for process in self.alive():
             process.send(message)
 
+    def send_to(self, label: int | str, message: messages.Message) -> None:
+        """Send to the worker of that label, if it is one that this program has started."""
+        for slot in self.slots:
+            if slot.process is not None and slot.process.label == label:
+                slot.process.send(message)
+
     def listen(self, listener: Callable[[WorkerProcess, Any], None]) -> None:
         """Hear every message of every worker, and ``None`` for one that is gone."""
         self._listeners.append(listener)

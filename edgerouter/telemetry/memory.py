@@ -8,15 +8,20 @@ Header, 64 words:
     5 exchanges in flight   6 longest loop stall, ns   7 sum of loop stalls, ns   8 series that found no room
     9 access log lines that were lost
     16..63 the n bounds, as IEEE doubles in seconds
-Blocks follow, append-only, of ``words in a block`` words each:
+Blocks follow, of ``words in a block`` words each:
     0 what: kind | protocol << 4 | method << 8 | TLS version << 12 | TLS cipher << 16 | status << 24 (10 bits)
     1 entry point's key   2 router's key   3 service's key
     kind 1, traffic:      4 sum of durations, ns   5 bytes in   6 bytes out   7 retries   8.. n + 1 bucket counts
     kind 2, failures:     4 count   5..15 the cause, ASCII, padded with zeros
     kind 3, connections:  4 open now   5 opened ever
+    kind 4, retired:      as kind 1; the worker writes it no more, and the reader takes its numbers
 The number of requests of a series is the sum of its buckets: one store counts a request, so no reader and no kill
 sees a histogram that disagrees with its counter. Word 0 of a block is written last when it is made, "blocks in use"
 after that: a reader skips a block whose word 0 is zero. The memory grows by ftruncate and a new mapping.
+
+A block whose router or service is no more is given back in two steps, each one store of word 0, so that nothing is
+lost or counted twice whoever is killed: the worker makes it kind 4 (``retire``), and it is the reader's; the reader
+adds its numbers to those of dead workers and makes word 0 zero, and it is the worker's, for another series.
 
 Compiled. No clock, no names of routers: callers bring numbers.
 """
@@ -49,6 +54,8 @@ LOST_LINES_AT: Final = 9
 TRAFFIC: Final = 1
 FAILURES: Final = 2
 CONNECTIONS: Final = 3
+RETIRED: Final = 4
+KIND: Final = 15
 BUCKETS_AT: Final = 8
 CAUSE_AT: Final = 5
 CAUSE_BYTES: Final = 88
@@ -111,6 +118,8 @@ class CounterMemory:
         self._first_bound = self.bounds[0] if self.bounds else 1e18
         self._causes: dict[str, Block] = {}
         self._connections: dict[int, Block] = {}
+        self._places: list[Block | None] = []  # the block at each place that traffic may be retired from
+        self._retired: list[int] = []
         size = (HEADER_WORDS + self._room * self._block_words) * 8
         if os.fstat(fd).st_size:
             raise ValueError("the memory of a worker's counters is not empty: each worker needs a new one")
@@ -263,6 +272,24 @@ class CounterMemory:
                     self._mask = slots * 2 - 1
         return block
 
+    def retire(self, places: list[int]) -> None:
+        """Give the blocks at these places (0 is the first) to the reader. The next request of such a series makes a new
+        one, so nothing is lost if it lives after all."""
+        for place in places:
+            block = self._places[place] if 0 <= place < len(self._places) else None
+            if block is None or not block.what:
+                continue
+            self._places[place] = None
+            del self._blocks[(block.what, block.entrypoint, block.router, block.service)]
+            slot = self._slot(block.what, block.entrypoint, block.router, block.service)
+            if self._recent[slot] is block:
+                self._recent[slot] = None
+            self._words[block.at] = block.what & ~KIND | RETIRED
+            self._retired.append(block.at)
+
+    def _slot(self, what: i64, entrypoint: i64, router: i64, service: i64) -> i64:
+        return ((router * 0x9E3779B1 + service * 0x85EBCA77 + what * 0xC2B2AE3D + entrypoint) >> 20) & self._mask
+
     def _cause_block(self, entrypoint: int, cause: str) -> Block | None:
         at = self._reserve()
         if at < 0:
@@ -278,6 +305,10 @@ class CounterMemory:
 
     def _reserve(self) -> int:
         """Find the place of the next block, or -1 when the machine gives no more memory (counted, never raised)."""
+        if self._retired and self._words[self._retired[0]] == 0:
+            at = self._retired.pop(0)
+            self._map[(at + 1) * 8 : (at + self._block_words) * 8] = bytes((self._block_words - 1) * 8)
+            return at
         if self._used == self._room and not self._grow():
             self._lost += 1
             self._words[LOST_AT] = self._lost
@@ -290,9 +321,15 @@ class CounterMemory:
         words[at + 2] = router
         words[at + 3] = service
         words[at] = what
+        block = Block(at, len(self.bounds) + 1)
+        place = (at - HEADER_WORDS) // self._block_words
+        if place < self._used:
+            self._places[place] = block
+            return block
+        self._places.append(block)
         self._used += 1
         words[USED_AT] = self._used
-        return Block(at, len(self.bounds) + 1)
+        return block
 
     def _grow(self) -> bool:
         room = self._room * 2

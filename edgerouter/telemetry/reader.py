@@ -10,16 +10,16 @@ import operator
 import os
 import struct
 import threading
+from collections.abc import Set
 from typing import Final
 
 import msgspec
 
 from edgerouter.telemetry import memory as layout
 
-Series = tuple[int, int, int, int]  # what, entry point's key, router's key, service's key
+Series = tuple[int, ...]  # what, entry point's key, router's key, service's key
 Worker = int | str  # what a memory is known by: the worker's slot, or a name for one that is leaving
 
-_KIND: Final = 15
 _WORD: Final = 8
 
 
@@ -114,6 +114,7 @@ class CounterReader:
         self.bounds = list(layout.DEFAULT_BOUNDS if bounds is None else bounds)
         self._memories: dict[Worker, int] = {}
         self._base = Totals()
+        self._takes = True
         self._lock = threading.Lock()
 
     def attach(self, worker: Worker, fd: int) -> None:
@@ -127,8 +128,10 @@ class CounterReader:
         return self._memories.get(worker, -1)
 
     def counted(self) -> Counted:
-        """What is kept of workers that are gone."""
+        """What is kept of workers that are gone. Until ``go_on`` nothing is taken from workers that live: whoever is
+        given this reads their memories too."""
         with self._lock:
+            self._takes = False
             base = self._base
             return Counted(
                 bounds=self.bounds,
@@ -142,6 +145,11 @@ class CounterReader:
                 lost_series=base.lost_series,
                 lost_lines=base.lost_lines,
             )
+
+    def go_on(self) -> None:
+        """Nobody was given what is kept, after all."""
+        with self._lock:
+            self._takes = True
 
     def restore(self, counted: Counted) -> None:
         """Go on from there. With other bounds than before, traffic begins at nothing: buckets cannot be converted."""
@@ -171,27 +179,43 @@ class CounterReader:
         """The sums now."""
         totals = Totals()
         with self._lock:
-            totals.take(self._base)
             for worker, fd in self._memories.items():
                 self._read(worker, fd, totals)
+            totals.take(self._base)
         return totals
 
-    def forget(self, routers: set[int], services: set[int]) -> None:
-        """Fold what dead workers left for routers and services that are not listed into their entry points."""
+    def unknown(self, routers: Set[int], services: Set[int]) -> dict[Worker, list[int]]:
+        """The places of blocks (``CounterMemory.retire``) whose router or service is none of these, by worker. What was
+        retired before is taken on the way."""
+        found: dict[Worker, list[int]] = {}
+        known_routers, known_services = {0, *routers}, {0, *services}
+        with self._lock:
+            for worker, fd in self._memories.items():
+                at: list[tuple[int, Series]] = []
+                self._read(worker, fd, Totals(), at)
+                places = [place for place, s in at if s[2] not in known_routers or s[3] not in known_services]
+                if places:
+                    found[worker] = places
+        return found
+
+    def forget(self, routers: Set[int], services: Set[int]) -> None:
+        """Fold what dead workers and retired blocks left for routers and services that are not listed into their entry
+        points."""
         with self._lock:
             self._base.traffic = _folded(self._base.traffic, routers, services)
 
     # -- one memory -------------------------------------------------------------------------------------------------
 
-    def _read(self, worker: Worker, fd: int, totals: Totals) -> None:
+    def _read(self, worker: Worker, fd: int, totals: Totals, at: list[tuple[int, Series]] | None = None) -> None:
+        """``at`` is told where each series of traffic lies."""
         size = os.fstat(fd).st_size
         if size < layout.HEADER_WORDS * _WORD:
             return  # its worker did not come so far
-        mapped = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
+        mapped = mmap.mmap(fd, size)  # to be written too: retired blocks are given back
         with mapped, memoryview(mapped) as view, view.cast("Q") as words:
             if words[0] == layout.MAGIC and words[1] == layout.VERSION:
                 self._read_header(worker, words, totals)
-                self._read_blocks(words, totals)
+                self._read_blocks(words, totals, at)
 
     def _read_header(self, worker: Worker, words: memoryview, totals: Totals) -> None:
         totals.in_flight += words[layout.IN_FLIGHT_AT]
@@ -200,7 +224,7 @@ class CounterReader:
         totals.lost_series += words[layout.LOST_AT]
         totals.lost_lines += words[layout.LOST_LINES_AT]
 
-    def _read_blocks(self, words: memoryview, totals: Totals) -> None:
+    def _read_blocks(self, words: memoryview, totals: Totals, at: list[tuple[int, Series]] | None) -> None:
         size = words[layout.BLOCK_SIZE_AT]
         buckets = words[layout.BOUNDS_COUNT_AT] + 1
         if size != layout.block_words(buckets - 1) or buckets != len(self.bounds) + 1:
@@ -210,16 +234,29 @@ class CounterReader:
         blocks = words[layout.HEADER_WORDS : layout.HEADER_WORDS + used * size].tobytes()
         end = layout.BUCKETS_AT + buckets
         add = totals.add
-        for block in struct.iter_unpack(f"@{size}Q", blocks):
-            if block[0] & _KIND == layout.TRAFFIC:
-                what, entrypoint, router, service, duration, bytes_in, bytes_out, retries = block[: layout.BUCKETS_AT]
-                traffic = Traffic(duration, bytes_in, bytes_out, retries, list(block[layout.BUCKETS_AT : end]))
-                add((what, entrypoint, router, service), traffic)
+        for place, block in enumerate(struct.iter_unpack(f"@{size}Q", blocks)):
+            if block[0] & layout.KIND == layout.TRAFFIC:
+                series = block[:4]
+                add(series, _traffic(block, end))
+                if at is not None:
+                    at.append((place, series))
+            elif block[0] & layout.KIND == layout.RETIRED:
+                self._take(words, layout.HEADER_WORDS + place * size, end, totals)
             else:
                 self._read_other(block, totals)
 
+    def _take(self, words: memoryview, at: int, end: int, totals: Totals) -> None:
+        """Numbers of a retired block. They are read again: the copy may be from before the last one was written."""
+        block = tuple(words[at : at + end].tolist())
+        series = (block[0] & ~layout.KIND | layout.TRAFFIC, *block[1:4])
+        if self._takes:
+            self._base.add(series, _traffic(block, end))
+            words[at] = 0
+        else:
+            totals.add(series, _traffic(block, end))
+
     def _read_other(self, block: tuple[int, ...], totals: Totals) -> None:
-        kind, entrypoint = block[0] & _KIND, block[1]
+        kind, entrypoint = block[0] & layout.KIND, block[1]
         if kind == layout.FAILURES:
             key = (entrypoint, _cause(block))
             totals.failures[key] = totals.failures.get(key, 0) + block[4]
@@ -228,7 +265,11 @@ class CounterReader:
             totals.opened[entrypoint] = totals.opened.get(entrypoint, 0) + block[5]
 
 
-def _folded(traffic: dict[Series, Traffic], routers: set[int], services: set[int]) -> dict[Series, Traffic]:
+def _traffic(block: tuple[int, ...], end: int) -> Traffic:
+    return Traffic(block[4], block[5], block[6], block[7], list(block[layout.BUCKETS_AT : end]))
+
+
+def _folded(traffic: dict[Series, Traffic], routers: Set[int], services: Set[int]) -> dict[Series, Traffic]:
     kept = Totals()
     for (what, entrypoint, router, service), numbers in traffic.items():
         series = (what, entrypoint, router if router in routers else 0, service if service in services else 0)

@@ -6,6 +6,7 @@ makes of the view. Runs in the control process; knows no exposition format.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from edgerouter.telemetry.levels import Facts, Labels, Level, Levels, sum_up
 from edgerouter.telemetry.reader import CounterReader, Totals, Traffic
 
 PREFIX: Final = "edgerouter"
+FORGOTTEN: Final = 300.0  # seconds without a collection after which nothing is kept for a consumer
 
 _STATES: Final[dict[str, tuple[str, str]]] = {
     "edgerouter_config_reloads_total": ("counter", "Configurations that were published to the workers."),
@@ -70,14 +72,19 @@ class Collected(NamedTuple):
 
 
 class Audience:
-    """One consumer of samples: a router or service that vanished is shown to it once more, then no longer."""
+    """One consumer of samples: a router or service that vanished is shown to it once more, then no longer. ``shown``
+    counts its collections, the last one was at ``at`` (monotonic seconds)."""
 
     def __init__(self) -> None:
         self._last = Facts()
+        self.shown = 0
+        self.at = 0.0
 
     def visible(self, now: Facts) -> Facts:
         """The facts to show now."""
         last, self._last = self._last, now
+        self.shown += 1
+        self.at = time.monotonic()
         return msgspec.structs.replace(
             now, routers={**last.routers, **now.routers}, services={**last.services, **now.services}
         )
@@ -92,16 +99,22 @@ class MetricsRegistry:
         self.levels = levels or Levels()
         self.families: dict[str, tuple[str, str]] = dict(FAMILIES)
         self._sources: list[Callable[[], Iterable[Sample]]] = []
+        self._audiences: set[Audience] = set()
 
     def add_source(self, source: Callable[[], Iterable[Sample]], families: dict[str, tuple[str, str]]) -> None:
         """More samples, and the kind and help text of their names; called at every collection."""
         self.families.update(families)
         self._sources.append(source)
 
+    def collections(self) -> dict[object, int]:
+        """How often each consumer has collected, of those that do so now and then."""
+        since = time.monotonic() - FORGOTTEN
+        return {audience: audience.shown for audience in list(self._audiences) if audience.at > since}
+
     def collect(self, audience: Audience, levels: Levels | None = None) -> Collected:
         """All that there is now. Each consumer brings its own ``audience``; ``levels`` differ by backend."""
         facts = self.facts()
-        self.reader.forget(set(facts.routers), set(facts.services))
+        self._audiences.add(audience)
         totals = self.reader.totals()
         states = list(_states(facts, totals))
         for source in self._sources:

@@ -54,6 +54,7 @@ class Worker:
             messages.Terminating: lambda message: self._plans.terminating(),
             messages.StopAccepting: self._stop_accepting,
             messages.Drain: self._drain,
+            messages.Retire: lambda message: self._serving.retire(message.places),
             messages.ReopenLogs: lambda message: self._serving.reopen_logs(),
         }
 

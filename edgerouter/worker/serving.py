@@ -67,6 +67,11 @@ class Serving:
             self._serves = True
             self.clock.take_stall()
 
+    def retire(self, places: tuple[int, ...]) -> None:
+        """Counters of routers and services that are gone."""
+        if self.memory is not None:
+            self.memory.retire(list(places))
+
     def _beat(self) -> None:
         stall = self.clock.take_stall() if self._serves else 0.0
         if self.memory is not None:
