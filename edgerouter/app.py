@@ -170,17 +170,13 @@ class Control:
             static, self._reader, lambda: facts_of(self._picture.view, self._workers.restarts)
         )
         shared = SharedRecords(self._records)
-        self._metrics.add_source(mirror_samples(lambda: self._picture.view, shared), MIRRORS)
-        self._metrics.add_source(record_samples(shared), RECORDS)
         self._health = HealthChecks(self._found, shared)
         self._workers.listen(self._greet)
         self._explainer = Explainer(static, prepared.points, self._picture)
         self._missed = Missed()
         self._workers.listen(self._missed.hear)
         self._certificates = Store(native=openssl.REASON, state=None if left is None else left.certificates)
-        self._metrics.add_source(lambda: certificate_samples(self._picture.view), CERTIFICATE_FAMILIES)
-        if self._resolvers is not None:
-            self._metrics.add_source(self._resolvers.samples, self._resolvers.FAMILIES)
+        self._add_samples(shared)
         self._reclaim = Reclaim(
             self._keys, self._metrics, self._workers.send_to, busy=lambda: self._configuring.renewing
         )
@@ -191,6 +187,14 @@ class Control:
         ping_at = static.ping.entry_point if static.ping is not None else ""
         self._ending = Ending(self._workers, opened, prepared.points, terminating_status(static), ping_at)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _add_samples(self, shared: SharedRecords) -> None:
+        """What the metrics show besides the workers' counters."""
+        self._metrics.add_source(mirror_samples(lambda: self._picture.view, shared), MIRRORS)
+        self._metrics.add_source(record_samples(shared), RECORDS)
+        self._metrics.add_source(lambda: certificate_samples(self._picture.view), CERTIFICATE_FAMILIES)
+        if self._resolvers is not None:
+            self._metrics.add_source(self._resolvers.samples, self._resolvers.FAMILIES)
 
     def _configure(self, left: Handover | None) -> Configuring:
         return Configuring(
