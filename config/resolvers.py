@@ -73,6 +73,15 @@ class Preflight(Model, frozen=True):
     issuer: str = ""
 
 
+class OrderBudget(Model, frozen=True):
+    """How many new orders are placed; renewals are not counted. Not in Traefik."""
+
+    # new orders for one registered domain in the time of ``period``; 0: as many as there are
+    per_domain: int = 45
+    # the time over which they are counted
+    period: Duration = Duration(7 * 86400)
+
+
 class Acme(Model, frozen=True):
     """An authority that speaks ACME (RFC 8555)."""
 
@@ -106,6 +115,10 @@ class Acme(Model, frozen=True):
     preflight: Preflight = Preflight()
     # a URL that is told of every certificate that cannot be had (POST, JSON). Not in Traefik.
     webhook: str = ""
+    # how many new orders for one registered domain are placed; the authority's own limits are harder. Not in Traefik.
+    budget: OrderBudget = OrderBudget()
+    # ask the authority when certificates are to be renewed (RFC 9773): so a revoked one is replaced. Not in Traefik.
+    renewal_info: bool = True
     # orders that are open at once
     concurrency: int = msgspec.field(default=4)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import stat
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
+from acme_page import options, serving
 from cryptography import x509
 from pebble_ca import Pebble, free_port
 
@@ -26,37 +23,10 @@ from edgerouter.certs.acme.tokens import HttpProver, Tokens
 from edgerouter.config.resolvers import Acme, DnsChallenge
 
 
-@contextlib.contextmanager
-def serving(tokens: Tokens, port: int) -> Iterator[None]:
-    """The page of proofs on a port, in a thread of its own: the authority asks while the test waits for it."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    async def start() -> web.AppRunner:
-        runner = web.AppRunner(tokens.app())
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        return runner
-
-    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
-    try:
-        yield
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(30)
-        loop.close()
-
-
 @pytest.fixture
 def pebble(tmp_path: Path) -> Iterator[Pebble]:
     with Pebble(tmp_path, free_port(), free_port()).running() as authority:
         yield authority
-
-
-def options(pebble: Pebble, **more: Any) -> Acme:
-    return Acme(ca_server=pebble.directory, ca_certificates=(str(pebble.ca),), email="a@example.com", **more)
 
 
 def names_of(certificate: str) -> set[str]:

@@ -110,6 +110,12 @@ def test_failures_wait_longer_each_time_up_to_a_day() -> None:
         waits.append(attempt.next_attempt - 1000.0)
     assert waits[:4] == [60, 120, 240, 480] and waits[-1] == DAY
     assert not state.due(attempt, 1000.0) and state.due(attempt, attempt.next_attempt)
+    asked, waits = Attempt(names=("a.test",)), []
+    for _ in range(4):
+        asked = state.failed(asked, 1000.0, "CHALLENGE_FAILED", "words")
+        waits.append(asked.next_attempt - 1000.0)
+    assert waits == [60, 240, 960, 3840], "five failures in an hour are too many"
+    assert state.failed(attempt, 0.0, "RATE_LIMITED", "").next_attempt == state.UNSAID
     assert state.failed(attempt, 0.0, "RATE_LIMITED", "", after=3 * DAY).next_attempt == 3 * DAY
     fresh = state.issued(attempt, 1000.0, 0.0, 90 * DAY, 0.0)
     assert (fresh.failures, fresh.error, fresh.next_attempt) == (0, "", 60 * DAY)

@@ -21,7 +21,7 @@ from edgerouter.certs.acme import orders
 from edgerouter.certs.acme.account import Account
 from edgerouter.certs.acme.keys import make_key
 from edgerouter.certs.acme.refused import Refused, translated
-from edgerouter.certs.acme.storage import Storage
+from edgerouter.certs.acme.storage import Storage, StorageError
 from edgerouter.certs.acme.wanted import Names, label_of
 from edgerouter.config.resolvers import Acme
 
@@ -93,7 +93,7 @@ class Authority:
         None if it does not say."""
         try:
             found, again = self._account.connected().renewal_time(certificate.encode())
-        except (errors.Error, requests.RequestException, ValueError, messages.Error):
+        except (errors.Error, requests.RequestException, ValueError, messages.Error, StorageError, Refused):
             return None
         return None if found is None else (found.timestamp(), again.timestamp())
 
@@ -156,6 +156,10 @@ class Authority:
         except messages.Error:
             return None  # the authority knows it no more
         return None if order.body.status == messages.STATUS_INVALID else (order, kept["key"])
+
+    def has_order(self, names: Names) -> bool:
+        """True when there is an order to go on with."""
+        return bool(json.loads(self._storage.get(self._place(names)) or "{}").get("order"))
 
     def done(self, names: Names) -> None:
         """The certificate is kept: its order need not be."""

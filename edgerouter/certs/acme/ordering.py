@@ -13,6 +13,7 @@ from cryptography import x509
 
 from edgerouter.certs.acme import state
 from edgerouter.certs.acme.authority import Authority, Issued
+from edgerouter.certs.acme.budget import Budget
 from edgerouter.certs.acme.preflight import Preflight
 from edgerouter.certs.acme.refused import Refused
 from edgerouter.certs.acme.state import Attempt
@@ -32,10 +33,9 @@ _FIXES: Final = {
     "NO_CHALLENGE": "add httpChallenge, tlsChallenge or dnsChallenge (wildcards need dnsChallenge)",
     "EAB_REQUIRED": "add eab.kid and eab.hmacEncoded",
     "UNREACHABLE": "check caServer, and that the router may reach it",
+    "BUDGET": "wait, or raise budget.perDomain if the authority allows more",
     "STORAGE": "make the resolver's storage readable and writable; no order is placed before",
 }
-# What was found before the authority was asked: to look again costs nothing.
-_FREE: Final = frozenset({"NXDOMAIN", "NO_ADDRESS", "NOT_US", "CAA", "DNS", "UNREACHABLE", "STORAGE", "FAULT"})
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 class Ordering:
     """``by_dns``: names are proved by the DNS alone."""
 
-    def __init__(self, authority: Authority, together: Together, preflight: Preflight | None, by_dns: bool) -> None:
+    def __init__(
+        self, authority: Authority, together: Together, preflight: Preflight | None, by_dns: bool, budget: Budget
+    ) -> None:
+        self._budget = budget
         self._authority = authority
         self._together = together
         self._preflight = preflight
@@ -81,18 +84,22 @@ class Ordering:
         failure = self._together.failure(attempt.names)
         if failure is None or failure.next_attempt <= max(time.time(), attempt.asked):
             return None
-        if failure.code in _FREE and failure.since < self._began:
+        if failure.code in state.FREE and failure.since < self._began:
             return None
         return Ended(attempt=msgspec.structs.replace(failure, router=attempt.router, not_after=attempt.not_after))
 
     def _led(self, attempt: Attempt, have: Issued | None, placing: Callable[[], None]) -> Ended:
         try:
             self._look(attempt.names)
+            if have is None and not self._authority.has_order(attempt.names):
+                self._budget.spend(attempt.names)
             placing()
             one = self._authority.obtain(attempt.names, "" if have is None else have.certificate)
         except Refused as error:
             failed = self._failed(attempt, error)
             self._together.failed(failed)
+            if error.code == "RATE_LIMITED":
+                self._budget.hold(attempt.names, failed.next_attempt - time.time())
             return Ended(attempt=failed, ours=True)
         unsaved = self.save(one)
         return Ended(issued=one, ours=True, unsaved=unsaved)
@@ -106,6 +113,10 @@ class Ordering:
         except StorageError as error:
             return str(error)
         return ""
+
+    def renewal_time(self, one: Issued) -> tuple[float, float] | None:
+        """See ``Authority.renewal_time``."""
+        return self._authority.renewal_time(one.certificate)
 
     def _look(self, names: Names) -> None:
         if self._preflight is not None:

@@ -17,6 +17,7 @@ import msgspec
 
 from edgerouter.certs.acme import state
 from edgerouter.certs.acme.authority import Authority, Issued, Prover
+from edgerouter.certs.acme.budget import Budget
 from edgerouter.certs.acme.challenges import DNS
 from edgerouter.certs.acme.lines import line, problem, when
 from edgerouter.certs.acme.numbers import Numbers
@@ -56,7 +57,9 @@ class AcmeProvider(Provider):
             delay = float(options.tls_challenge.delay)
             provers = [*provers, TlsProver(self._challenge, delay, self._together)]
         by_dns = [prover.type for prover in provers] == [DNS]
-        self._ordering = Ordering(Authority(options, storage, resolver, provers), self._together, preflight, by_dns)
+        budget = Budget(storage, resolver, options.budget.per_domain, float(options.budget.period))
+        authority = Authority(options, storage, resolver, provers)
+        self._ordering = Ordering(authority, self._together, preflight, by_dns, budget)
         self._attempts: dict[Names, Attempt] = {}
         self._certificates: dict[Names, Issued] = {}
         self._unsaved: dict[Names, Issued] = {}
@@ -67,6 +70,7 @@ class AcmeProvider(Provider):
         self._others: frozenset[Names] = frozenset()
         self._changed = asyncio.Event()
         self._turn = asyncio.Event()
+        self._issued = asyncio.Event()
         self._numbers = Numbers(resolver)
         self._open = OpenChallenges(resolver, self._changed.set)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,6 +115,8 @@ class AcmeProvider(Provider):
         for one in await asyncio.to_thread(lambda: list(self._together.all())):
             self._load(one)
         tasks = [asyncio.ensure_future(self._work())]
+        if self._options.renewal_info:
+            tasks.append(asyncio.ensure_future(self._ask_renewals()))
         if self._together.shared and self._options.tls_challenge is not None:
             tasks.append(asyncio.ensure_future(self._follow()))
         try:
@@ -165,6 +171,32 @@ class AcmeProvider(Provider):
                     log.warning("%s: challenges of other routers are not seen: %s", self._resolver, error)
                 silent = True
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _ask_renewals(self) -> None:
+        """Ask the authority now and then when it wants certificates renewed; it says "now" of one that it revoked."""
+        asked: dict[Names, tuple[Issued, float]] = {}
+        while True:
+            now = time.time()
+            for names, one in list(self._certificates.items()):
+                before, again = asked.get(names, (None, 0.0))
+                known_one = self._attempts.get(names)
+                if known_one is None or known_one.state != state.ISSUED or (one is before and now < again):
+                    continue
+                found = await asyncio.to_thread(self._ordering.renewal_time, one)
+                asked[names] = (one, now + state.ASK_RENEWAL if found is None else max(found[1], now + state.LEAST_ASK))
+                if found is not None and self._certificates.get(names) is one:
+                    self._renew_at(names, found[0])
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._issued.wait(), state.LEAST_ASK)
+            self._issued.clear()
+
+    def _renew_at(self, names: Names, moment: float) -> None:
+        attempt = self._attempts[names]
+        sooner = state.asked_to_renew(attempt, moment)
+        if sooner.next_attempt < attempt.next_attempt and moment <= time.time():
+            log.warning("%s: the authority wants %s renewed at once", self._resolver, ", ".join(names))
+        self._set(sooner)
+        self._turn.set()
 
     # -- the work ---------------------------------------------------------------------------------------------------
 
@@ -255,6 +287,7 @@ class AcmeProvider(Provider):
             self._numbers.attempt("" if ended.attempt is None else ended.attempt.code)
         if ended.issued is not None:
             self._certificates[names] = ended.issued
+            self._issued.set()
             self._set(known(ended.issued, attempt.router))
             how = "a certificate" if ended.ours else "another router's certificate"
             log.info("%s: %s for %s", self._resolver, how, ", ".join(names), extra={"event": "certificate"})

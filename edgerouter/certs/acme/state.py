@@ -4,7 +4,8 @@
                    |            |
                    +---> FAILED +  (next attempt, with the authority's own words)
 
-A failure is tried again after a minute, then twice as long each time, up to a day: an authority counts failures.
+A failure is tried again after a minute, then after twice as long each time, up to a day; after four times as long when
+the authority was asked: the best-known one takes five failures of a name in an hour.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ PARKED: Final = "PARKED"  # no router wants it any more
 FIRST_RETRY: Final = 60.0
 LONGEST_RETRY: Final = 86_400.0
 PARK_AFTER: Final = 7 * 86_400.0  # seconds without a router until a certificate is renewed no more
+
+# What was found before the authority was asked: to look again costs nothing.
+FREE: Final = frozenset({"NXDOMAIN", "NO_ADDRESS", "NOT_US", "CAA", "DNS", "UNREACHABLE", "STORAGE", "FAULT", "BUDGET"})
+UNSAID: Final = 3600.0  # seconds after a limit of the authority that does not say how long
+ASK_RENEWAL: Final = 6 * 3600.0  # seconds between questions when a certificate is to be renewed (RFC 9773 section 4.3)
+LEAST_ASK: Final = 60.0  # however soon the authority wants to be asked
 
 _HOUR: Final = 3600.0
 _DAY: Final = 24 * _HOUR
@@ -65,7 +72,9 @@ def renewal_of(not_before: float, not_after: float, random: float) -> float:
 def failed(attempt: Attempt, now: float, code: str, error: str, fix: str = "", after: float = 0.0) -> Attempt:
     """The same after a failure. ``after``: seconds that the authority itself asked to wait."""
     failures = attempt.failures + 1
-    delay = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(failures - 1, 20))
+    delay = min(LONGEST_RETRY, FIRST_RETRY * (2 if code in FREE else 4) ** min(failures - 1, 20))
+    if code == "RATE_LIMITED":
+        delay = after or UNSAID
     return msgspec.structs.replace(
         attempt,
         state=FAILED,
@@ -88,6 +97,12 @@ def issued(attempt: Attempt, now: float, not_before: float, not_after: float, ra
         next_attempt=renewal_of(not_before, not_after, random),
         not_after=not_after,
     )
+
+
+def asked_to_renew(attempt: Attempt, moment: float) -> Attempt:
+    """The same, to be renewed when the authority says; never so late that no time is left for a second attempt."""
+    latest = attempt.not_after - (attempt.not_after - attempt.since) / 10
+    return msgspec.structs.replace(attempt, next_attempt=min(moment, latest))
 
 
 def due(attempt: Attempt, now: float) -> bool:

@@ -1,0 +1,72 @@
+"""What we allow ourselves at an authority: orders for one registered domain, counted in the storage, so that restarts
+and other routers count too. An authority's own limits are harder, and last for days.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any, Final
+
+from edgerouter.certs.acme.refused import Refused
+from edgerouter.certs.acme.storage import Storage
+from edgerouter.certs.acme.wanted import Names
+
+_SHORT: Final = 3  # letters of a second level that is no name of its own: co.uk, com.au
+
+
+def registered_domain(name: str) -> str:
+    """``example.com`` of ``a.b.example.com``. A guess, without the list of public suffixes: at worst domains share a
+    budget that need not."""
+    labels = name.removeprefix("*.").split(".")
+    public = len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= _SHORT
+    return ".".join(labels[-3:] if public else labels[-2:])
+
+
+class Budget:
+    """Of one resolver. ``most`` new orders in ``seconds`` for each domain; 0: without a limit. Blocking."""
+
+    def __init__(self, storage: Storage, resolver: str, most: int, seconds: float) -> None:
+        self._storage = storage
+        self._resolver = resolver
+        self._most = most
+        self._seconds = seconds
+        self._mutex = threading.Lock()
+
+    def spend(self, names: Names) -> None:
+        """One order more. Raises Refused (``BUDGET``, ``RATE_LIMITED``) with the time to wait when none is left."""
+        now = time.time()
+        with self._mutex:
+            domains = sorted({registered_domain(name) for name in names})
+            found = {domain: self._read(domain, now) for domain in domains}
+            for domain, spent in found.items():
+                self._check(domain, spent, now)
+            for domain, spent in found.items():
+                self._write(domain, spent | {"orders": [*spent["orders"], int(now)]})
+
+    def hold(self, names: Names, seconds: float) -> None:
+        """The authority limits these: none of their domains is ordered for that long."""
+        now = time.time()
+        with self._mutex:
+            for domain in {registered_domain(name) for name in names}:
+                self._write(domain, self._read(domain, now) | {"until": round(now + seconds)})
+
+    def _check(self, domain: str, spent: dict[str, Any], now: float) -> None:
+        if spent["until"] > now:
+            wait = spent["until"] - now
+            raise Refused("RATE_LIMITED", f"the authority has refused orders for {domain} for a time", wait)
+        if self._most and len(spent["orders"]) >= self._most:
+            words = f"{len(spent['orders'])} orders for {domain} in {self._seconds / 3600:.0f} hours are our own limit"
+            raise Refused("BUDGET", words, spent["orders"][0] + self._seconds - now)
+
+    def _read(self, domain: str, now: float) -> dict[str, Any]:
+        kept = json.loads(self._storage.get(self._key(domain)) or "{}")
+        orders = [at for at in kept.get("orders", ()) if now - self._seconds < at <= now]
+        return {"orders": orders, "until": kept.get("until", 0.0)}
+
+    def _write(self, domain: str, spent: dict[str, Any]) -> None:
+        self._storage.put(self._key(domain), json.dumps(spent))
+
+    def _key(self, domain: str) -> str:
+        return f"{self._resolver}/budget/{domain}"
