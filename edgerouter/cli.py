@@ -152,7 +152,8 @@ def _docs(arguments: Sequence[str]) -> int:
     if len(arguments) == 2 and arguments[0] == "--write":
         folder = Path(arguments[1])
         folder.mkdir(parents=True, exist_ok=True)
-        made = service_pages(services) if folder.name == "services" else pages(middlewares)
+        rooms = {"services": lambda: service_pages(services), "kubernetes": _annotations}
+        made = rooms.get(folder.name, lambda: pages(middlewares))()
         for file, text in made.items():
             (folder / file).write_text(text)
         return 0
@@ -164,6 +165,13 @@ def _docs(arguments: Sequence[str]) -> int:
     plugin, make = (services[name], service_page) if name in services else (middlewares[name], page)
     print(make(module_docstring(plugin.cls), plugin.options), end="")
     return 0
+
+
+def _annotations() -> dict[str, str]:
+    from edgerouter.providers._ingress_reference import reference_page
+
+    balancer = registry.load("services")["loadBalancer"].options
+    return {"annotations.md": reference_page(balancer)} if balancer is not None else {}
 
 
 def _configured_services() -> dict[str, registry.Plugin]:

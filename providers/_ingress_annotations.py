@@ -19,7 +19,7 @@ from edgerouter.config.types import Problem
 PREFIXES: Final = ("edgerouter.ingress.kubernetes.io/", "traefik.ingress.kubernetes.io/", "ingress.kubernetes.io/")
 
 # 1.x's annotation -> the vocabulary of config.v1_middlewares, or a word of this room's own (without a dot).
-_ON_INGRESS: Final = {
+ON_INGRESS: Final = {
     "frontend-entry-points": "entrypoints",
     "priority": "priority",
     "preserve-host": "preserve-host",
@@ -72,7 +72,7 @@ _ON_INGRESS: Final = {
     "referrer-policy": "frontend.headers.referrerpolicy",
     "is-development": "frontend.headers.isdevelopment",
 }
-_ON_SERVICE: Final = {
+ON_SERVICE: Final = {
     "affinity": "affinity",
     "session-cookie-name": "session-cookie-name",
     "session-secure": "session-secure",
@@ -85,7 +85,7 @@ _ON_SERVICE: Final = {
     "responseforwarding-flushinterval": "flush-interval",
     "buffering": "buffering",
 }
-_LABEL_SPELLINGS: Final = {
+BY_LABEL: Final = {
     "traefik.frontend.entrypoints": "entrypoints",
     "traefik.frontend.priority": "priority",
     "traefik.frontend.passhostheader": "preserve-host",
@@ -128,7 +128,7 @@ class Asked(msgspec.Struct, kw_only=True):
 def read(annotations: Mapping[str, str], room: str) -> Asked:
     """Sort the annotations of an Ingress (``room`` is "router") or of a Service ("service")."""
     asked = Asked()
-    known = _ON_INGRESS if room == "router" else _ON_SERVICE
+    known = ON_INGRESS if room == "router" else ON_SERVICE
     for annotation in sorted(annotations, key=_rank):
         value = annotations[annotation]
         prefix = next((prefix for prefix in PREFIXES if annotation.startswith(prefix)), "")
@@ -157,7 +157,7 @@ def _take(asked: Asked, annotation: str, word: str, value: str, known: Mapping[s
     translated = known.get(word)
     if translated is None:
         close = difflib.get_close_matches(word, [*known, f"{room}.entrypoints", f"{room}.middlewares"], n=1)
-        elsewhere = word in _ON_INGRESS or word in _ON_SERVICE
+        elsewhere = word in ON_INGRESS or word in ON_SERVICE
         hint = "it belongs on the " + ("Service" if room == "router" else "Ingress") if elsewhere else ""
         hint = hint or (f"did you mean {close[0]!r}?" if close else "see the reference of annotations")
         asked.problem(annotation, f"unknown annotation {annotation!r}", hint, "warning")
@@ -166,7 +166,7 @@ def _take(asked: Asked, annotation: str, word: str, value: str, known: Mapping[s
 
 
 def _take_label(asked: Asked, annotation: str, value: str) -> None:
-    word = _LABEL_SPELLINGS.get(annotation.lower())
+    word = BY_LABEL.get(annotation.lower())
     if word is None:
         asked.problem(annotation, f"unknown annotation {annotation!r}", "see the reference of annotations", "warning")
     else:

@@ -39,6 +39,7 @@ from edgerouter.providers._kubernetes_facts import (
 NOBODY: Final = Backend("")
 DEFAULT_ROUTER: Final = "default-router"
 _IT: Final = "it"
+FROM_SPEC: Final = ("rule", "service", "parentrefs")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +143,10 @@ class _One:
         """The router that annotations describe, without rule and service; None when they cannot be understood."""
         root: dict[str, Any] = {}
         for path, value in self.asked.today.items():
-            if path != "pathmatcher":
+            if path in FROM_SPEC:
+                written = self.asked.written[path]
+                self._problem(f"annotations.{written}", "an Ingress says this by its spec", "remove the annotation")
+            elif path not in ("pathmatcher", "rulesyntax"):  # rules are made here, in today's syntax
                 parts = tuple(f"[{part}]" if part.isdigit() else part for part in path.split("."))
                 grow(root, parts, Plain(value.strip()))
         if "entrypoints" in self.asked.old:

@@ -15,7 +15,7 @@ from edgerouter.config.v1_middlewares import Step, backend_steps, is_true
 from edgerouter.providers._ingress_annotations import Asked, expand_yaml, read
 from edgerouter.providers._kubernetes_facts import Backend, KubernetesService, Node, ServicePort, Slice
 
-_OWN: Final = ("nativelb", "nodeportlb", "serversscheme", "middlewares")
+OWN_OPTIONS: Final = ("nativelb", "nodeportlb", "serversscheme", "middlewares")
 _SCHEMES: Final = ("http", "https", "h2c")
 
 
@@ -202,7 +202,7 @@ def _options(asked: Asked) -> dict[str, Any]:
     """What annotations say of the load balancer itself."""
     root: dict[str, Any] = {}
     for path, value in asked.today.items():
-        if path not in _OWN:
+        if path not in OWN_OPTIONS:
             grow(root, tuple(path.split(".")), Plain(value.strip()))
     made: dict[str, Any] = finish(root)
     old = asked.old

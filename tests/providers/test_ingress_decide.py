@@ -287,6 +287,8 @@ def test_annotations_of_before_become_middlewares(
     [
         (f"{A}router.priorty", "'1'", "unknown option 'priorty'"),
         (f"{A}router.priority", "high", "expected a whole number"),
+        (f"{A}router.rule", "Host(`b.test`)", "says this by its spec"),
+        (f"{A}router.service", "other@file", "says this by its spec"),
         (f"{A}service.passhostheader", "'true'", "belongs on the Service"),
         (f"{A}rule-typ", "Path", "unknown annotation"),
         (f"{A}rule-type", "Regex", "unknown rule type 'Regex'"),
