@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from hashlib import sha1, sha256
-from typing import Any, Final
+from typing import Final
 
-from edgerouter.clients.redis import RedisClient, RedisError, RedisGone
 from edgerouter.middlewares._bucket import SECOND, Rate
+from edgerouter.middlewares._shared_store import ScriptClient
 from edgerouter.telemetry.keyed import Cells
 from edgerouter.telemetry.records import SharedRecords
-
-log = logging.getLogger("edgerouter.worker")
-_LONG: Final = 100  # characters of a source that stand in a key as they are
 
 # Times in microseconds of the server's clock: the machines' own may differ.
 _SCRIPT: Final = """
@@ -67,45 +62,13 @@ class LocalStore:
 class RedisStore:
     """All machines that use the same Redis."""
 
-    def __init__(self, client: RedisClient, name: str, rate: Rate) -> None:
-        self._client = client
-        self._name = name
+    def __init__(self, scripts: ScriptClient, rate: Rate) -> None:
+        self._scripts = scripts
         self._rate = rate
-        self._sha = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-        self._is_gone = False
 
     async def take(self, source: str) -> Taken:
         """As ``LocalStore.take``. Raises RedisGone, and RedisError when the server does not take the script."""
         rate = self._rate
         numbers = [f"{rate.interval / 1000:.3f}", str(rate.burst), f"{rate.most_wait / 1000:.3f}"]
-        try:
-            wait, full = await self._run((self._key(source), *numbers))
-        except (RedisGone, RedisError) as error:
-            self._tell(error)
-            raise
-        self._tell(None)
+        wait, full = await self._scripts.run(_SCRIPT, self._scripts.key("rate", source), *numbers)
         return Taken(round(float(wait) * 1000), round(float(full) * 1000), rate)
-
-    async def _run(self, words: tuple[str, ...]) -> Any:
-        try:
-            return await self._client.execute("EVALSHA", self._sha, "1", *words)
-        except RedisError as error:
-            if not str(error).startswith("NOSCRIPT"):
-                raise
-        return await self._client.execute("EVAL", _SCRIPT, "1", *words)
-
-    def _key(self, source: str) -> str:
-        data = source.encode("utf-8", "surrogateescape")
-        shown = source if len(source) <= _LONG and source.isascii() else sha256(data).hexdigest()
-        return f"edgerouter:rate:{self._name.replace(chr(10), ':')}{shown}"
-
-    def _tell(self, error: Exception | None) -> None:
-        """One line when it goes, one when it is back."""
-        if (error is not None) == self._is_gone:
-            return
-        self._is_gone = error is not None
-        who = self._name.replace("\n", " ").strip()
-        if error is None:
-            log.warning("rateLimit %s: Redis answers again", who)
-        else:
-            log.error("rateLimit %s: Redis does not answer: %s", who, error)

@@ -5,6 +5,11 @@ would be more than ``amount`` is answered 429, cause ``TOO_MANY_IN_FLIGHT``. Wit
 host count together. Each router counts for itself; what is under way goes on counting when the configuration changes,
 and what a worker held that died does not count any more.
 
+With ``redis`` all machines that use the same Redis count together: each request has a lease of 30 seconds there,
+renewed while it lasts, so what a machine held that died does not count any more half a minute later. When Redis does
+not answer, ``redis.onFailure`` decides: ``refuse`` answers 500, cause ``LIMIT_STORE_GONE``; ``allow`` lets all pass,
+uncounted.
+
     labels:  edgerouter.http.middlewares.few.inflightreq.amount=10
              edgerouter.http.middlewares.few.inflightreq.sourcecriterion.ipstrategy.depth=1
 
@@ -23,11 +28,14 @@ from collections.abc import Awaitable
 from typing import Any
 
 from edgerouter.causes import CLIENT, declare
+from edgerouter.clients.redis import RedisError, RedisGone
 from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
+from edgerouter.middlewares._in_flight_store import Leases
 from edgerouter.middlewares._later import when_free
+from edgerouter.middlewares._shared_store import RedisOptions, ScriptClient, store_gone
 from edgerouter.middlewares._source import SourceCriterion, find_source
 from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
@@ -49,6 +57,7 @@ class Options(Model, frozen=True):
     # how many requests may be under way; 0 lets none pass
     amount: int = 0
     source_criterion: SourceCriterion | None = None
+    redis: RedisOptions | None = None
 
 
 @middleware("inFlightReq", Options)
@@ -65,15 +74,31 @@ class InFlightReq(Middleware):
         self._shared: SharedRecords = context.shared or SharedRecords()
         self._slot = context.slot
         self._holds: Any = None
+        self._leases: Leases | None = None
+        if options.redis is not None:
+            self._leases = Leases(ScriptClient("inFlightReq", options.redis, self._name))
+        self._allows = options.redis is not None and options.redis.on_failure == "allow"
 
     def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
         """See ``Middleware.on_request``."""
         if exchange.slot(self._slot) is not None:
             return None
+        if self._leases is not None:
+            return self._ask_redis(exchange, self._leases)
         try:
             return self._decide(exchange, self._take(self._source(exchange)))
         except RecordBusy:
             return self._again(exchange)
+
+    async def _ask_redis(self, exchange: Exchange, leases: Leases) -> Response | None:
+        try:
+            lease = await leases.take(self._source(exchange), self._amount)
+        except (RedisGone, RedisError) as error:
+            return None if self._allows else store_gone(exchange, "inFlightReq", error)
+        if lease is None:
+            return self._decide(exchange, -1)
+        exchange.keep(self._slot, lease)
+        return None
 
     async def _again(self, exchange: Exchange) -> Response | None:
         source = self._source(exchange)
@@ -93,6 +118,8 @@ class InFlightReq(Middleware):
         entry = exchange.slot(self._slot)
         if isinstance(entry, int):
             self._holds.give(entry)
+        elif isinstance(entry, tuple) and self._leases is not None:
+            self._leases.give(entry)
 
     def _take(self, source: str) -> int:
         holds = self._holds

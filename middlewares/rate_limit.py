@@ -33,18 +33,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from hashlib import blake2b
-from typing import Literal
 
-from edgerouter.causes import CLIENT, CONFIGURATION, declare
-from edgerouter.clients.redis import RedisError, RedisGone, Settings, client
+from edgerouter.causes import CLIENT, declare
+from edgerouter.clients.redis import RedisError, RedisGone
 from edgerouter.config.dynamic import Model
-from edgerouter.config.types import Duration, Secret
+from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
 from edgerouter.middlewares._bucket import SECOND, Rate, go_duration, whole_seconds
 from edgerouter.middlewares._later import when_free
 from edgerouter.middlewares._rate_stores import LocalStore, RedisStore, Taken
+from edgerouter.middlewares._shared_store import RedisOptions, ScriptClient, store_gone
 from edgerouter.middlewares._source import SourceCriterion, find_source
 from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
@@ -57,54 +57,6 @@ declare(
     "The client sent more requests than rateLimit allows.",
     "Retry-After in the answer says when to come again; raise average or burst where so many are meant.",
 )
-declare(
-    "LIMIT_STORE_GONE",
-    500,
-    CONFIGURATION,
-    "The Redis that counts for rateLimit does not answer, and the configuration says to refuse then.",
-    "Look at Redis; the middleware's page says how to let requests pass meanwhile.",
-)
-
-
-class RedisTLS(Model, frozen=True):
-    """TLS to Redis."""
-
-    # file of the authority that Redis's certificate is from; the system's when absent
-    ca: str = ""
-    # file of the certificate that is shown to Redis
-    cert: str = ""
-    # file of its key
-    key: str = ""
-    # believe any certificate
-    insecure_skip_verify: bool = False
-
-
-class RedisOptions(Model, frozen=True):
-    """The shared store of several machines."""
-
-    # addresses, host:port; the first that answers is used
-    endpoints: tuple[str, ...] = ("localhost:6379",)
-    tls: RedisTLS | None = None
-    # user, where Redis has users
-    username: str = ""
-    # password
-    password: Secret = Secret("")
-    # number of the database
-    db: int = 0
-    # without effect: a worker has one connection
-    pool_size: int = 0
-    # without effect: a worker has one connection
-    min_idle_conns: int = 0
-    # without effect: a worker has one connection
-    max_active_conns: int = 0
-    # how long an answer may take
-    read_timeout: Duration = Duration(3)
-    # without effect: readTimeout counts from the command's writing
-    write_timeout: Duration = Duration(3)
-    # how long connecting may take
-    dial_timeout: Duration = Duration(5)
-    # what happens to requests while Redis does not answer: refuse or allow
-    on_failure: Literal["refuse", "allow"] = "refuse"
 
 
 class Options(Model, frozen=True):
@@ -135,7 +87,9 @@ class RateLimit(Middleware):
         digest = blake2b(repr((options.average, options.period, options.burst)).encode(), digest_size=8).hexdigest()
         name = f"{context.router}\n{context.name}\n{digest}\n"
         self._local = LocalStore(context.shared or SharedRecords(), name, self._rate, context.now)
-        self._redis = _redis(options.redis, name, self._rate) if options.redis is not None else None
+        self._redis: RedisStore | None = None
+        if options.redis is not None:
+            self._redis = RedisStore(ScriptClient("rateLimit", options.redis, name), self._rate)
         self._allows = options.redis is not None and options.redis.on_failure == "allow"
         self._slot = context.slot if options.rate_limit_headers else -1
         window = whole_seconds(self._rate.interval * options.burst)
@@ -177,7 +131,7 @@ class RateLimit(Middleware):
         except (RedisGone, RedisError) as error:
             if self._allows:
                 return None
-            return answer(exchange, 500, "LIMIT_STORE_GONE", f"rateLimit: Redis does not answer: {error}")
+            return store_gone(exchange, "rateLimit", error)
         return await self._waited(self._decide(exchange, taken))
 
     async def _waited(self, answer: Response | Awaitable[None] | None) -> Response | None:
@@ -211,28 +165,6 @@ def _check(options: Options) -> None:
         raise ValueError("rateLimit: period must be more than 0; write e.g. 1s")
     if options.burst < 0:
         raise ValueError(f"rateLimit: burst: {options.burst} is less than 0; write 1 or more")
-
-
-def _redis(options: RedisOptions, name: str, rate: Rate) -> RedisStore:
-    for endpoint in options.endpoints or ("",):
-        host, colon, port = endpoint.rpartition(":")
-        if not host or not colon or not port.isdecimal():
-            raise ValueError(f"rateLimit: redis.endpoints: {endpoint!r} is no address; write host:port")
-    tls = options.tls or RedisTLS()
-    settings = Settings(
-        endpoints=options.endpoints,
-        username=options.username,
-        password=options.password.reveal(),
-        db=options.db,
-        dial_timeout=float(options.dial_timeout),
-        read_timeout=float(options.read_timeout),
-        tls=options.tls is not None,
-        ca=tls.ca,
-        cert=tls.cert,
-        key=tls.key,
-        insecure=tls.insecure_skip_verify,
-    )
-    return RedisStore(client(settings), name, rate)
 
 
 def _too_many(exchange: Exchange, detail: str, text: str = "Too Many Requests") -> Response:

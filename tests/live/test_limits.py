@@ -15,6 +15,10 @@ from typing import Any
 from live.lines import WORKERS, Line, spread
 from live.toolbox import EchoServer, Router, fetch, until, wait_until
 
+from edgerouter.config.types import Secret
+from edgerouter.middlewares._in_flight_store import Leases
+from edgerouter.middlewares._shared_store import RedisOptions, ScriptClient
+
 
 def dynamic(url: str, **middlewares: Any) -> dict[str, Any]:
     """A router for each middleware, on the path of its name."""
@@ -135,6 +139,8 @@ async def test_two_routers_share_a_limit_by_redis_and_live_without_it(tmp_path: 
             echo.url,
             strict={"rateLimit": {**limit, "redis": shared}},
             lenient={"rateLimit": {**limit, "redis": {**shared, "onFailure": "allow"}}},
+            few={"inFlightReq": {"amount": 2, "redis": shared}},
+            fewer={"inFlightReq": {"amount": 1, "redis": {**shared, "onFailure": "allow"}}},
         )
         folders = [tmp_path / "a", tmp_path / "b"]
         for folder in folders:
@@ -147,7 +153,54 @@ async def test_two_routers_share_a_limit_by_redis_and_live_without_it(tmp_path: 
                 refused = next(answer for answer in answers if answer.status == 429)
                 assert 3500 < int(refused.headers["retry-after"]) <= 3600
                 assert (await fetch(one.port(), "/lenient")).status == 200
+                await in_flight_over_two(echo, one, two)
                 await without_redis(tmp_path, port, one)
+
+
+async def in_flight_over_two(echo: EchoServer, one: Router, two: Router) -> None:
+    """Two of five over both routers; a client that leaves gives its place back."""
+    before = echo.requests
+    held = [asyncio.ensure_future(fetch(router.port(), "/few?delay=3")) for router in (one, two)]
+    await until(lambda: echo.requests == before + 2, "two requests to reach their server")
+    answers = await asyncio.gather(*(fetch(router.port(), "/few") for router in (one, two, one)))
+    assert [answer.status for answer in answers] == [429] * 3
+    assert answers[0].text == "max connections reached: 2"
+    assert [(await reply).status for reply in held] == [200, 200]
+    _, writer = await asyncio.open_connection("127.0.0.1", one.port())
+    writer.write(b"GET /fewer?delay=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await until(lambda: echo.requests == before + 3, "the request of a client that will leave")
+    assert (await fetch(two.port(), "/fewer")).status == 429
+    writer.close()
+    async with asyncio.timeout(60):
+        for path in ("/fewer", "/few"):
+            while (await fetch(two.port(), path)).status != 200:
+                await asyncio.sleep(0.05)
+
+
+async def test_leases_are_renewed_and_those_of_the_dead_run_out(tmp_path: Path) -> None:
+    port = free_port()
+    options = RedisOptions(endpoints=(f"127.0.0.1:{port}",), password=Secret("s3cret"))
+
+    def machine(name: str = "r") -> Leases:
+        return Leases(ScriptClient("inFlightReq", options, f"{name}\nm\n"), lease=2.0)
+
+    with redis(tmp_path, port):
+        lives, dead = machine(), machine()
+        kept, lost = await lives.take("a", 2), await dead.take("a", 2)
+        assert kept and lost and await machine().take("a", 2) is None
+        assert await machine("other").take("a", 1) and await machine().take("b", 1), "counted for themselves"
+        dead._held.clear()  # as a machine that lost its power: it renews nothing, and tells nobody
+        async with asyncio.timeout(60):
+            while (second := await lives.take("a", 2)) is None:
+                await asyncio.sleep(0.05)
+        began = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < began + 4.5:  # more than two leases
+            assert await machine().take("a", 2) is None, "what lasts is renewed"
+            await asyncio.sleep(0.1)
+        lives.give(second)
+        async with asyncio.timeout(60):
+            while not await lives.take("a", 2):
+                await asyncio.sleep(0.05)
 
 
 async def without_redis(folder: Path, port: int, router: Router) -> None:
@@ -158,6 +211,8 @@ async def without_redis(folder: Path, port: int, router: Router) -> None:
         reply = await fetch(router.port(), "/strict", headers={"Accept": "text/plain"})
         assert reply.status == 500
         assert (await fetch(router.port(), "/lenient")).status == 200
+        assert (await fetch(router.port(), "/few")).status == 500
+        assert (await fetch(router.port(), "/fewer")).status == 200
     page = (await fetch(router.port("traefik"), "/metrics")).text
     assert 'cause="LIMIT_STORE_GONE"' in page
     router.wait_log("Redis does not answer: ")
