@@ -123,8 +123,20 @@ class Acme(Model, frozen=True):
     concurrency: int = msgspec.field(default=4)
 
 
+class Local(Model, frozen=True):
+    """An authority that is built in: for ``*.localhost``, private names and addresses. ``edgerouter trust`` has this
+    system trust it. Not in Traefik."""
+
+    # what keeps the root and its key; as for acme
+    storage: str = "local-ca.json"
+    # how long certificates live; they are renewed after two thirds of it
+    life: Duration = Duration(7 * 86400)
+
+
 class CertificateResolver(Model, frozen=True):
     """One way to get certificates; routers name it in ``tls.certResolver``."""
 
     # an ACME authority
     acme: Acme = Acme()
+    # an authority that is built in; acme is not looked at then
+    local: Local | None = None

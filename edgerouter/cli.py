@@ -41,6 +41,8 @@ Commands:
     explain      say which router takes a request, and why: explain URL
     ledger       list every workload that was seen, what became of it, and what to write
     certificates list every certificate: state, source, expiry, next attempt, last error; retry NAME tries again now
+    trust        have this system trust the built-in authority of a resolver (certificatesResolvers.NAME.local):
+                 trust [--print|--remove] [the router's flags]
     convert      print files and labels of Traefik 1.x and 2.x in today's form
     healthcheck  ask the router on this machine whether it is well
     causes       print what a cause in the access log means and what to do: causes CONNECT_REFUSED; all without a name
@@ -430,6 +432,17 @@ def _convert(arguments: Sequence[str]) -> int:
     return cli_convert.run(arguments)
 
 
+def _trust(arguments: Sequence[str]) -> int:
+    from edgerouter import cli_trust  # brings cryptography in
+
+    loaded = _load([word for word in arguments if word not in cli_trust.MODES])
+    _print(loaded.errors)
+    if loaded.static is None:
+        print(cli_trust.USAGE, file=sys.stderr, end="")
+        return 2
+    return cli_trust.run([word for word in arguments if word in cli_trust.MODES], loaded.static)
+
+
 def _asking(command: str, arguments: Sequence[str]) -> int:
     from edgerouter import cli_ask  # brings routing in
 
@@ -443,6 +456,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "explain": lambda arguments: _asking("explain", arguments),
     "ledger": lambda arguments: _asking("show_ledger", arguments),
     "certificates": lambda arguments: _asking("certificates", arguments),
+    "trust": _trust,
     "convert": _convert,
     "healthcheck": _healthcheck,
     "causes": _causes,

@@ -62,7 +62,7 @@ def test_schema(words: list[str], parts: set[str] | None, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["chekc"], "there is no command 'chekc'; there is: run, check, explain, ledger, certificates, convert"),
+        (["chekc"], "there is no command 'chekc'; there is: run, check, explain, ledger, certificates, trust, convert"),
         (["schema", "other"], "write schema, schema static or schema dynamic"),
         (["--workers=x"], "error: flag --workers: workers: expected a whole number, got 'x'"),
         (["run", "stray"], "error: command line: 'stray' is no flag; remove it"),

@@ -50,7 +50,7 @@ class AcmeProvider(Provider):
         preflight: Preflight | None,
     ) -> None:
         super().__init__(options, ProviderContext(name=f"{resolver}.acme", kinds={}))
-        self._resolver = resolver
+        self.resolver = self._resolver = resolver
         self._options = options
         self._together = Together(storage, resolver)
         if options.tls_challenge is not None:

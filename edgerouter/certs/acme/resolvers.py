@@ -5,7 +5,6 @@ want. Composition only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -22,6 +21,7 @@ from edgerouter.certs.acme.stores.choose import open_storage
 from edgerouter.certs.acme.together import Together
 from edgerouter.certs.acme.tokens import HttpProver, Tokens
 from edgerouter.certs.acme.wanted import Names, Wanted, wanted
+from edgerouter.certs.local.provider import LocalProvider
 from edgerouter.config.resolvers import Acme
 from edgerouter.config.static import EntryPoint, StaticConfiguration
 from edgerouter.config.types import Problem
@@ -29,7 +29,7 @@ from edgerouter.contracts.certificates import CertificateSource, Keyring
 from edgerouter.contracts.snapshot import Sample, Snapshot
 from edgerouter.errors import ConfigurationError
 
-SUFFIX: Final = ".acme"  # of a resolver's provider name, as Traefik's
+ResolverProvider = AcmeProvider | LocalProvider
 
 
 class Resolvers:
@@ -61,10 +61,16 @@ class Resolvers:
         return Watched(source, self.providers, self._points)
 
 
-def _make(static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens: Tokens) -> dict[str, AcmeProvider]:
+def _make(static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens: Tokens) -> dict[str, ResolverProvider]:
     stores: dict[str, Storage] = {}
-    made = {}
+    made: dict[str, ResolverProvider] = {}
     for name, resolver in static.certificates_resolvers.items():
+        if resolver.local is not None:
+            place = resolver.local.storage
+            stores[place] = stores.get(place) or _storage(f"certificatesResolvers.{name}.local", place)
+            signing = LocalProvider(name, resolver.local, stores[place])
+            made[signing.context.name] = signing
+            continue
         options = resolver.acme
         path = f"certificatesResolvers.{name}.acme"
         _check(path, options, points)
@@ -123,7 +129,7 @@ class Watched(CertificateSource):
     def __init__(
         self,
         source: CertificateSource,
-        resolvers: Mapping[str, AcmeProvider],
+        resolvers: Mapping[str, ResolverProvider],
         points: Mapping[str, EntryPoint],
     ) -> None:
         self._source = source
@@ -137,14 +143,16 @@ class Watched(CertificateSource):
         others: frozenset[Names] = frozenset(
             one.names for one in keyring.certificates if one.provider not in theirs and not one.challenge
         )
-        asked = wanted({name: one for name, one in snapshots.items() if name not in theirs}, self._points)
-        for name, provider in self._resolvers.items():
-            provider.want(asked.pop(name.removesuffix(SUFFIX), {}), others)
+        local = {one.resolver for one in self._resolvers.values() if isinstance(one, LocalProvider)}
+        routed = {name: one for name, one in snapshots.items() if name not in theirs}
+        asked = wanted(routed, self._points, local=local)
+        for provider in self._resolvers.values():
+            provider.want(asked.pop(provider.resolver, {}), others)
         unknown = tuple(self._unknown(name, one) for name, names in asked.items() for one in names.values())
         return msgspec.structs.replace(keyring, problems=(*keyring.problems, *unknown))
 
     def _unknown(self, resolver: str, one: Wanted) -> Problem:
-        known = ", ".join(sorted(name.removesuffix(SUFFIX) for name in self._resolvers)) or "none"
+        known = ", ".join(sorted(one.resolver for one in self._resolvers.values())) or "none"
         hint = f"write one of certificatesResolvers: {known}"
         message = f"there is no certificate resolver {resolver!r}"
         return Problem(f"http.routers.{one.router}.tls.certResolver", message, hint)

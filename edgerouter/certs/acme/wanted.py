@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -32,19 +32,25 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def wanted(
-    snapshots: Mapping[str, Snapshot], points: Mapping[str, EntryPoint], defaults: Iterable[str] = ()
+    snapshots: Mapping[str, Snapshot],
+    points: Mapping[str, EntryPoint],
+    defaults: Iterable[str] = (),
+    local: Collection[str] = (),
 ) -> dict[str, dict[Names, Wanted]]:
-    """Return what routers want, by resolver. ``defaults``: the entry points of routers that name none."""
+    """Return what routers want, by resolver. ``defaults``: the entry points of routers that name none; ``local``:
+    resolvers that certify any name, ``localhost`` and addresses too."""
     found: dict[str, dict[Names, Wanted]] = {}
     for provider, snapshot in snapshots.items():
         for name, router in snapshot.configuration.http.routers.items():
-            for resolver, names in _of(router, points, tuple(defaults)):
+            for resolver, names in _of(router, points, tuple(defaults), local):
                 one = Wanted(names, f"{name}@{provider}")
                 found.setdefault(resolver, {}).setdefault(names, one)
     return found
 
 
-def _of(router: Router, points: Mapping[str, EntryPoint], defaults: Names) -> Iterator[tuple[str, Names]]:
+def _of(
+    router: Router, points: Mapping[str, EntryPoint], defaults: Names, local: Collection[str]
+) -> Iterator[tuple[str, Names]]:
     """Resolvers and sets of names of one router: its own, else its entry points'."""
     sections: list[object] = [router.tls]
     if router.tls is None:
@@ -53,14 +59,14 @@ def _of(router: Router, points: Mapping[str, EntryPoint], defaults: Names) -> It
     for tls in sections:
         resolver = getattr(tls, "cert_resolver", "")
         if resolver:
-            for names in _sets(tls, router.rule):
+            for names in _sets(tls, router.rule, resolver in local):
                 yield resolver, names
 
 
-def _sets(tls: object, rule: str) -> Iterator[Names]:
+def _sets(tls: object, rule: str, local: bool) -> Iterator[Names]:
     domains = getattr(tls, "domains", ())
     if not domains:
-        names = tuple(dict.fromkeys(hosts(rule)))
+        names = tuple(dict.fromkeys(hosts(rule, local)))
         if names:
             yield names
     for domain in domains:
@@ -70,10 +76,11 @@ def _sets(tls: object, rule: str) -> Iterator[Names]:
             yield names
 
 
-def hosts(rule: str) -> list[str]:
-    """The names that a rule's ``Host`` asks for; nothing that stands below a negation."""
+def hosts(rule: str, local: bool = False) -> list[str]:
+    """The names that a rule's ``Host`` asks for; nothing that stands below a negation. ``local``: names of one label
+    and addresses too."""
     try:
-        return [name for name in _hosts(parse(rule)) if is_name(name)]
+        return [name for name in _hosts(parse(rule)) if is_name(name) or (local and is_name(f"{name}.x"))]
     except RuleError:
         return []
 
