@@ -51,11 +51,14 @@ class Peer:
 
     def rss_mb(self) -> float:
         """Resident memory of the tree, in MB."""
-        total = 0
-        for pid in self.pids():
-            with contextlib.suppress(OSError):
-                total += int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return total * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return sum(self.rss_mb_of(pid) for pid in self.pids())
+
+    def rss_mb_of(self, pid: int) -> float:
+        """Resident memory of one process, in MB; 0.0 when it is gone."""
+        with contextlib.suppress(OSError):
+            pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return 0.0
 
 
 def free_port() -> int:

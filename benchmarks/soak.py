@@ -44,6 +44,9 @@ def report(router: Peer, metrics: int, folder: pathlib.Path, upstream: int, requ
         for change in range(half * changes // 2, (half + 1) * changes // 2):
             renew(router, folder, upstream, change)
             load(router, requests // changes)
+            if change % 50 == 49:
+                parts = " + ".join(f"{router.rss_mb_of(pid):.1f}" for pid in router.pids())
+                print(f"  change {change + 1:4}: control process + worker {parts} MB", flush=True)
             if change % 5 == 0:  # as a scraper would: what is gone is kept until it has seen that twice
                 ask(metrics, "localhost", "/metrics")
         time.sleep(3)  # old plans are let go in slices

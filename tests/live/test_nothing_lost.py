@@ -7,21 +7,24 @@ configuration meanwhile, as a provider does that hears of the stop. K exits at o
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from live.test_upgrade import App, Requests, Tunnel
-from live.toolbox import Router, until, wait_until
+from live.test_upgrade import App, Requests, Tunnel, under_load
+from live.toolbox import Router, exchange, until, wait_until
 
 CHANGES = 200
-RATE = 300
+RATE = 500
+SOON = 0.1  # seconds until a new connection is answered, whatever worker was killed
 
 SERVER = """
 import asyncio, os, signal, sys
@@ -184,6 +187,33 @@ async def test_servers_that_vanish_cost_at_most_the_posts_that_they_had(tmp_path
     assert len(failed) <= 6 * 20, "more than what was in flight"
     seen = made.seen()
     assert [name for name, times in seen.items() if name.startswith("POST") and times > 1] == []
+
+
+async def test_new_connections_are_answered_at_once_when_a_worker_is_killed(tmp_path: Path) -> None:
+    """The kernel puts half of them into the dead one's queue. The best of three kills counts: what a neighbour on this
+    machine does for a moment is no fault of the router's."""
+    slowest: list[float] = []
+    async with under_load(tmp_path, RATE, workers=2) as (router, _, requests):
+        for _ in range(3):
+            old = router.worker_pids()
+            os.kill(old[0], signal.SIGKILL)
+            slowest.append(max(await asyncio.gather(*(answered(router.port()) for _ in range(24)))))
+            await until(lambda old=old: len(set(router.worker_pids()) - {old[0]}) == 2, "the replacement")
+            line = await asyncio.to_thread(router.wait_log, f"(pid {old[0]}) ended")
+            assert "SIGKILL" in line["message"]
+    assert min(slowest) < SOON, slowest
+    held = [text for text in requests.failures if "IncompleteRead" in text or "ConnectionReset" in text]
+    assert held == requests.failures and len(held) <= 3 * 20, "more than the connections of the dead"
+
+
+async def answered(port: int) -> float:
+    """Seconds from the first packet of a new connection to its answer."""
+    began = time.monotonic()
+    streams = await asyncio.open_connection("127.0.0.1", port)
+    assert (await exchange(*streams, "/0")).status == 200
+    took = time.monotonic() - began
+    streams[1].close()
+    return took
 
 
 def test_the_servers_of_this_file_are_what_they_say(tmp_path: Path) -> None:
