@@ -48,9 +48,7 @@ def kept(storage: Storage, section: str) -> list[str]:
     return [key.rpartition("/")[2] for key in storage.keys(f"le/{section}/")]
 
 
-@pytest.mark.parametrize(
-    ("server", "challenge"), [("redis", "httpChallenge"), ("redis", "tlsChallenge"), ("etcd", "httpChallenge")]
-)
+@pytest.mark.parametrize(("server", "challenge"), [("redis", "tlsChallenge"), ("etcd", "httpChallenge")])
 async def test_three_routers_place_one_order_for_each_name(
     pebble: Pebble, tmp_path: Path, server: str, challenge: str
 ) -> None:

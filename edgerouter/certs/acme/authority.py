@@ -6,7 +6,6 @@ down before it is placed: whoever comes next, after a crash or in the place of a
 
 from __future__ import annotations
 
-import datetime
 import json
 import time
 from collections.abc import Sequence
@@ -106,15 +105,11 @@ class Authority:
             self._await(connected, order)
             if order.body.status in (messages.STATUS_PENDING, messages.STATUS_READY):
                 order = connected.begin_finalization(order)
-            order = connected.poll_finalization(
-                order,
-                datetime.datetime.now() + datetime.timedelta(seconds=ORDER_SECONDS),
-                bool(self._options.preferred_chain),
-            )
+            chains = self._collect(connected, order)
         finally:
             for prover, name, token in shown:
                 prover.remove(name, token)
-        return Issued(names, self._chain(order), key)
+        return Issued(names, self._chosen_chain(chains), key)
 
     # -- the order, written down ------------------------------------------------------------------------------------
 
@@ -207,14 +202,31 @@ class Authority:
                 time.sleep(pause)
                 pause = min(_LONGEST_PAUSE, pause * 1.5)
 
-    def _chain(self, order: Any) -> str:
+    def _collect(self, connected: client.ClientV2, order: Any) -> list[str]:
+        """The chains of a certificate, once it is issued. The library's own loop sleeps a second before it looks."""
+        end, pause = time.monotonic() + ORDER_SECONDS, _FIRST_PAUSE
+        while True:
+            body = orders.state_of(connected, order)
+            if body.status == messages.STATUS_INVALID:
+                raise (
+                    errors.IssuanceError(body.error) if body.error else errors.Error("the order failed without a word")
+                )
+            if body.status == messages.STATUS_READY:
+                connected.begin_finalization(order)
+            if body.status == messages.STATUS_VALID and body.certificate is not None:
+                return orders.chains_of(connected, body.certificate, bool(self._options.preferred_chain))
+            if time.monotonic() > end:
+                raise TimeoutError
+            time.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 1.5)
+
+    def _chosen_chain(self, chains: list[str]) -> str:
         wanted = self._options.preferred_chain
-        if wanted:
-            for chain in (order.fullchain_pem, *order.alternative_fullchains_pem):
-                last = x509.load_pem_x509_certificates(chain.encode())[-1]
-                if wanted in last.issuer.rfc4514_string():
-                    return str(chain)
-        return str(order.fullchain_pem)
+        for chain in chains if wanted else ():
+            last = x509.load_pem_x509_certificates(chain.encode())[-1]
+            if wanted in last.issuer.rfc4514_string():
+                return chain
+        return chains[0]
 
 
 def _renewal_id(connected: client.ClientV2, certificate: str) -> str:

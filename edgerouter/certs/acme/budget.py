@@ -50,7 +50,7 @@ class Budget:
         now = time.time()
         with self._mutex:
             for domain in {registered_domain(name) for name in names}:
-                self._write(domain, self._read(domain, now) | {"until": round(now + seconds)})
+                self._write(domain, self._read(domain, now) | {"until": int(now + seconds)})
 
     def _check(self, domain: str, spent: dict[str, Any], now: float) -> None:
         if spent["until"] > now:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import requests
 from acme import client, messages
 from josepy.json_util import field
 
@@ -27,6 +28,23 @@ def place(
 def find(connected: client.ClientV2, url: str, request: bytes) -> messages.OrderResource:
     """The order of before, as it is now."""
     return _resource(connected, _post(connected, url, None), url, request)
+
+
+def state_of(connected: client.ClientV2, order: messages.OrderResource) -> messages.Order:
+    """The order's body as it is now."""
+    found: messages.Order = messages.Order.from_json(_post(connected, order.uri, None).json())
+    return found
+
+
+def chains_of(connected: client.ClientV2, url: str, alternatives: bool) -> list[str]:
+    """The certificate with its chain, and with ``alternatives`` its other chains (RFC 8555 section 7.4.2)."""
+    response = _post(connected, url, None)
+    chains = [str(response.text)]
+    if alternatives:
+        links = requests.utils.parse_header_links(response.headers.get("Link", ""))
+        others = [link["url"] for link in links if link.get("rel") == "alternate"]
+        chains += [str(_post(connected, other, None).text) for other in others]
+    return chains
 
 
 def _resource(connected: client.ClientV2, response: Any, url: str, request: bytes) -> messages.OrderResource:
