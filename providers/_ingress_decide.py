@@ -7,6 +7,7 @@ the ledger.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,6 +20,7 @@ from edgerouter.contracts.snapshot import Snapshot, Workload
 from edgerouter.providers._ingress_claims import Claims, Share
 from edgerouter.providers._ingress_class import refusal
 from edgerouter.providers._ingress_one import DEFAULT_ROUTER, Made, Reading, Settings, read_one
+from edgerouter.providers._ingress_rules import Unquotable, rule_of
 from edgerouter.providers._ingress_services import by_service
 from edgerouter.providers._kubernetes_facts import (
     Ingress,
@@ -113,7 +115,7 @@ class _Decision:
             known = self.old_others.get(key)
             if known is None or known[:2] != (ingress, why):
                 fix = "set its class to this router's, if it is meant to serve it"
-                known = (ingress, why, _workload(ingress, "OTHER_CLASS", why, fix))
+                known = (ingress, why, _workload(ingress, "OTHER_CLASS", why, fix, rules=_rules(ingress)))
             self.memory.others[key] = known
         else:
             self.taken.append((key, self._made(key, ingress)))
@@ -258,7 +260,17 @@ def _verdict(ingress: Ingress, made: Made, share: Share) -> Workload:
         code, reason, fix = "NO_ROUTER", "it has neither rules with paths nor a default backend", "add spec.rules"
     else:
         code, reason, fix = "ROUTED", "", ""
-    return _workload(ingress, code, reason, fix, used, tuple(made.services), made.servers)
+    lacking = {name: made.routers[name].rule for name, path in made.places if path is not None and name not in used}
+    return _workload(ingress, code, reason, fix, used, tuple(made.services), made.servers, lacking)
+
+
+def _rules(ingress: Ingress) -> dict[str, str]:
+    """What an Ingress that is not ours would match."""
+    found: dict[str, str] = {}
+    for path in ingress.paths:
+        with contextlib.suppress(Unquotable):
+            found[f"{path.kind} {path.host}{path.path}"] = rule_of(path)
+    return found
 
 
 def _workload(
@@ -269,6 +281,7 @@ def _workload(
     routers: tuple[str, ...] = (),
     services: tuple[str, ...] = (),
     servers: tuple[str, ...] = (),
+    rules: Mapping[str, str] | None = None,
 ) -> Workload:
     return Workload(
         id=ingress.uid or ingress.key,
@@ -281,4 +294,5 @@ def _workload(
         services=services,
         servers=servers,
         detail={"namespace": ingress.namespace, "created": ingress.created},
+        rules=dict(rules or {}),
     )

@@ -7,7 +7,7 @@ leaves the others alone; a middleware that cannot be made is there all the same,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -167,14 +167,19 @@ class _One:
         if inner and not self.settings.allow_internal:
             self._problem("annotations.router.middlewares", f"annotations may not use {inner}", "define it in a file")
             return False
+        options = router.tls.options if router.tls is not None else ""
+        return self._may_name("annotations.router", (*router.middlewares, options))
+
+    def _may_name(self, place: str, names: Iterable[str]) -> bool:
+        """Whether this namespace may use what other providers define; a problem when not."""
         allowed = self.settings.cross_provider_namespaces
         own = f"@{self.settings.provider}"
-        foreign = next((name for name in router.middlewares if "@" in name and not name.endswith(own)), "")
-        if foreign and allowed is not None and self.ingress.namespace not in allowed:
-            hint = f"add {self.ingress.namespace} to providers.kubernetesIngress.crossProviderNamespaces"
-            self._problem("annotations.router.middlewares", f"this namespace may not use {foreign}", hint)
-            return False
-        return True
+        foreign = next((name for name in names if "@" in name and not name.endswith(own)), "")
+        if not foreign or allowed is None or self.ingress.namespace in allowed:
+            return True
+        hint = f"add {self.ingress.namespace} to providers.kubernetesIngress.crossProviderNamespaces"
+        self._problem(place, f"this namespace may not use {foreign}", hint)
+        return False
 
     def _shared(self) -> tuple[str, ...]:
         """Middlewares that 1.x's annotations make for all paths; their names."""
@@ -317,6 +322,8 @@ class _One:
         if protocol or "preserve-host" in self.asked.old:
             # The Ingress changes how the service is reached: it gets a service of its own.
             name = self._name(backend.service, str(backend.port))
+        if name in self.result.services:  # web with the port http-a, and web-http with the port a
+            name = f"{name}~{hashlib.sha256(repr(backend).encode()).hexdigest()[:10]}"
         if "preserve-host" in self.asked.old:
             give(balancer.options, "passHostHeader", is_true(self.asked.old["preserve-host"]))
         elif not self.settings.rules.pass_host:
@@ -324,7 +331,11 @@ class _One:
         for problem in balancer.problems:
             self.result.problems.append(msgspec.structs.replace(problem, path=f"service {key}: {problem.path}"))
         steps = (*balancer.middlewares, *self._middlewares(name, balancer.steps))
-        self._enter(name, {"loadBalancer": balancer.options}, steps)
+        transport = next((str(item) for key, item in balancer.options.items() if key.lower() == "serverstransport"), "")
+        if self._may_name(f"service {key}: annotations.service", (*balancer.middlewares, transport)):
+            self._enter(name, {"loadBalancer": balancer.options}, steps)
+        else:
+            self.result.services[name] = Service("", None, (), "its annotations name what this namespace may not use")
         self.result.servers += tuple(server["url"] for server in balancer.options["servers"])
         self.balancers[(backend, protocol)] = (name, balancer)
         return name, balancer

@@ -9,12 +9,14 @@ from __future__ import annotations
 import datetime
 import logging
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
 from edgerouter.clients.kubernetes import ApiError, KubernetesClient
+from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Workload
 from edgerouter.providers._ingress_decide import World
 from edgerouter.providers._kubernetes_facts import KubernetesService, Node
@@ -22,7 +24,20 @@ from edgerouter.providers._kubernetes_facts import KubernetesService, Node
 _SILENT: Final = ("ROUTED", "OTHER_CLASS")
 _MOST_EVENTS: Final = 50  # of one report: a cluster full of broken Ingresses must not be flooded
 
-_STATUS: Final = "update ingresses/status"
+BARRED_SECONDS: Final = 600.0  # until what was denied is tried again
+
+
+class Right(msgspec.Struct, frozen=True):
+    """What is written, with the RBAC rule that grants it, and what is lost without it."""
+
+    verb: str
+    group: str
+    resource: str
+    lost: str
+
+
+STATUS: Final = Right("update", "networking.k8s.io", "ingresses/status", "statuses of Ingresses stay as they are")
+EVENTS: Final = Right("create", "", "events", "what is wrong with an Ingress stands in the ledger only")
 
 log = logging.getLogger("edgerouter.providers")
 
@@ -71,7 +86,7 @@ class Reporter:
         self._address = address
         self._wrote: Addresses | None = None
         self._said: dict[str, str] = {}
-        self._barred: set[str] = set()
+        self._barred: dict[Right, float] = {}
 
     async def report(self, client: KubernetesClient, version: str, world: World, workloads: Iterable[Workload]) -> None:
         """Write statuses and events for these Ingresses."""
@@ -94,13 +109,13 @@ class Reporter:
         for one in fresh[:_MOST_EVENTS]:
             namespace = one.name.partition("/")[0]
             path = f"/api/v1/namespaces/{namespace}/events"
-            if await self._write(client, "POST", path, _event(one, version), "create events"):
+            if await self._write(client, "POST", path, _event(one, version), EVENTS):
                 self._said[one.id] = one.reason
 
     async def _status(self, client: KubernetesClient, version: str, key: str, wanted: Addresses) -> None:
         namespace, _, name = key.partition("/")
         path = f"/apis/{version}/namespaces/{namespace}/ingresses/{name}"
-        if _STATUS in self._barred:
+        if self._is_barred(STATUS):
             return
         try:
             raw = await client.get(path)  # what is written must name the version that it replaces
@@ -112,21 +127,35 @@ class Reporter:
         if (status.get("loadBalancer") or {}).get("ingress", []) == given:
             return
         body = {**raw, "status": {**status, "loadBalancer": {"ingress": given}}}
-        await self._write(client, "PUT", f"{path}/status", body, _STATUS)
+        await self._write(client, "PUT", f"{path}/status", body, STATUS)
 
-    async def _write(self, client: KubernetesClient, method: str, path: str, body: Any, what: str) -> bool:
-        if what in self._barred:
+    def problems(self, provider: str) -> tuple[Problem, ...]:
+        """One for each right that the account lacks."""
+        return tuple(_lacking(right, f"providers.{provider}") for right in self._barred)
+
+    def _is_barred(self, right: Right) -> bool:
+        denied = self._barred.get(right)
+        return denied is not None and time.monotonic() - denied < BARRED_SECONDS
+
+    async def _write(self, client: KubernetesClient, method: str, path: str, body: Any, right: Right) -> bool:
+        if self._is_barred(right):
             return False
         try:
             await client.send(method, path, body)
         except ApiError as error:
             if error.code in (401, 403):
-                self._barred.add(what)
-                log.warning("the service account may not %s: nothing of that kind is written (%s)", what, error.words)
+                self._barred[right] = time.monotonic()
             elif error.code not in (404, 409):  # gone, or changed by somebody else: the next report sees to it
-                log.warning("could not %s: %s", what, error)
+                log.warning("could not %s %s: %s", right.verb, right.resource, error)
             return False
+        self._barred.pop(right, None)
         return True
+
+
+def _lacking(right: Right, path: str) -> Problem:
+    title = f"{right.resource}.{right.group}" if right.group else right.resource
+    hint = f'grant apiGroups: ["{right.group}"], resources: ["{right.resource}"], verbs: ["{right.verb}"]'
+    return Problem(path, f"may not {right.verb} {title}: {right.lost}", hint, severity="warning")
 
 
 def _event(workload: Workload, version: str) -> dict[str, Any]:

@@ -51,12 +51,15 @@ _WITHOUT: Final = {
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """What of the cluster is looked at. ``namespaces`` empty: all."""
+    """What of the cluster is looked at. ``namespaces`` empty: all. ``published``: the service whose addresses stand in
+    statuses."""
 
     provider: str
     namespaces: tuple[str, ...] = ()
     label_selector: str = ""
     cluster_scope: bool = True
+    classes: bool = True
+    published: str = ""
     throttle: float = 0.0
 
 
@@ -80,16 +83,20 @@ class Mirror:
         self._mirror(SERVICES, read_service)
         self._mirror(SLICES, read_slice)
         self._mirror(SECRETS, read_secret)
-        if self._scope.cluster_scope and group == "networking.k8s.io":
+        if self._scope.cluster_scope and self._scope.classes and group == "networking.k8s.io":
             self._mirror(Kind(group=group, version=version, plural="ingressclasses", namespaced=False), read_class)
         while True:
             await self._next()
             self._fall_back()
             if all(one.state != "starting" for one in self._all()):
                 began = time.monotonic()
-                yield self._world()
+                yield self.now()
                 # In a cluster that changes all the time, deciding takes a quarter of one core at most.
                 await asyncio.sleep(min(LONGEST_REST, 3 * (time.monotonic() - began)))
+
+    def renew(self) -> None:
+        """Yield the world again, though nothing in it changed."""
+        self._changed.set()
 
     async def stop(self) -> None:
         """End all reflectors."""
@@ -129,12 +136,16 @@ class Mirror:
 
     def _uses_nodes(self) -> bool:
         services = self._items("services").values()
+        published = self._items("services").get(self._scope.published)
+        if published is not None and published.kind == "NodePort":
+            return True
         return any(key.endswith("service.nodeportlb") for service in services for key in service.annotations)
 
     def _items(self, plural: str) -> dict[str, Any]:
         return {key: item for one in self._by_plural.get(plural, ()) for key, item in one.items.items()}
 
-    def _world(self) -> World:
+    def now(self) -> World:
+        """What is known at this moment."""
         classes = self._by_plural.get("ingressclasses")
         known = classes is not None and not _missing(classes[0])
         # One namespace may grant slices and another only Endpoints: where both are there, slices count.

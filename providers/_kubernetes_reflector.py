@@ -110,7 +110,7 @@ class Reflector(Generic[T]):
         while True:
             query = self._query(limit=str(PAGE), **{"continue": following})
             try:
-                page = await self._client.get(self.kind.path(self.namespace), query)
+                page = await self._client.page(self.kind.path(self.namespace), query)
             except ApiError as error:
                 if error.code != 410 or not following:
                     raise

@@ -28,7 +28,7 @@ from edgerouter.clients.kubernetes_login import Credentials
 from edgerouter.config.dynamic import Model
 from edgerouter.config.types import Duration, Secret
 from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Snapshot, Workload
-from edgerouter.providers._ingress_decide import Memory, World, decide
+from edgerouter.providers._ingress_decide import Memory, decide
 from edgerouter.providers._ingress_one import Settings
 from edgerouter.providers._ingress_report import Address, Reporter
 from edgerouter.providers._ingress_services import Rules
@@ -125,7 +125,7 @@ class KubernetesIngressProvider(Provider):
             )
         )
         self._memory = Memory()
-        self._live: tuple[KubernetesClient, Mirror, World] | None = None
+        self._live: tuple[KubernetesClient, Mirror] | None = None
         self._told: tuple[Workload, ...] = ()
         self._writing = asyncio.Lock()
 
@@ -145,11 +145,13 @@ class KubernetesIngressProvider(Provider):
         try:
             async with aclosing(_generator(mirror)) as worlds:
                 async for world in worlds:
-                    self._live = (client, mirror, world)
+                    self._live = (client, mirror)
+                    if self._told and self._reporter.is_late(world):  # nobody reports a change of addresses alone
+                        late = asyncio.ensure_future(self._write())
+                    problems = (*world.problems, *self._reporter.problems(self.context.name))
+                    world = msgspec.structs.replace(world, problems=problems)
                     # In a thread: with thousands of Ingresses the first time takes a second, and workers must be heard.
                     yield await asyncio.to_thread(decide, world, self._settings, self._memory)
-                    if self._reporter.is_late(world):  # nobody reports what changed nothing but addresses
-                        late = asyncio.ensure_future(self._write())
         finally:
             self._live = None
             if late is not None:
@@ -163,7 +165,9 @@ class KubernetesIngressProvider(Provider):
             provider=self.context.name,
             namespaces=options.namespaces,
             label_selector=options.label_selector,
-            cluster_scope=not (options.disable_cluster_scope_resources or options.disable_ingress_class_lookup),
+            cluster_scope=not options.disable_cluster_scope_resources,
+            classes=not options.disable_ingress_class_lookup,
+            published=options.ingress_endpoint.published_service,
             throttle=float(options.throttle_duration),
         )
 
@@ -175,8 +179,11 @@ class KubernetesIngressProvider(Provider):
     async def _write(self) -> None:
         async with self._writing:
             if self._live is not None:
-                client, mirror, world = self._live
-                await self._reporter.report(client, mirror.ingress_version, world, self._told)
+                client, mirror = self._live
+                barred = self._reporter.problems(self.context.name)
+                await self._reporter.report(client, mirror.ingress_version, mirror.now(), self._told)
+                if self._reporter.problems(self.context.name) != barred:
+                    mirror.renew()
 
 
 def _generator(mirror: Mirror) -> Any:

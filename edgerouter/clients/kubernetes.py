@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import aiohttp
 import msgspec
@@ -20,6 +20,49 @@ LIST_SECONDS: Final = 60.0
 WATCH_SECONDS: Final = 75
 LONGEST_LINE: Final = 16 * 1024 * 1024
 TRANSPORT_ERRORS: Final = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+
+
+class _Meta(TypedDict, total=False):
+    name: Any
+    namespace: Any
+    uid: Any
+    creationTimestamp: Any
+    resourceVersion: Any
+    annotations: Any
+    labels: Any
+
+
+class _Object(TypedDict, total=False):
+    """What of an object is looked at. The rest, which is most of it (managedFields), is never made."""
+
+    apiVersion: Any
+    kind: Any
+    metadata: _Meta
+    spec: Any
+    status: Any
+    type: Any
+    data: Any
+    ports: Any
+    endpoints: Any
+    addressType: Any
+    subsets: Any
+    code: Any
+    message: Any
+
+
+class _Page(TypedDict, total=False):
+    metadata: dict[str, Any]
+    items: list[_Object] | None
+
+
+class _Event(TypedDict, total=False):
+    type: Any
+    object: _Object
+
+
+_ANY: Final = msgspec.json.Decoder()
+_PAGE: Final = msgspec.json.Decoder(_Page)
+_EVENT: Final = msgspec.json.Decoder(_Event)
 
 
 class ApiError(Exception):
@@ -62,10 +105,17 @@ class KubernetesClient:
         """GET ``path``; raises ApiError, or ConnectionError when no answer came."""
         return await self.send("GET", path, query=query)
 
+    async def page(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """GET a page of a collection, with what of its objects is looked at; raises as ``get`` does."""
+        return _decode(await self._answer("GET", path, None, query), _PAGE)
+
     async def send(
         self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """Send a request and return the answer's object; raises ApiError, or ConnectionError when none came."""
+        return _decode(await self._answer(method, path, body, query))
+
+    async def _answer(self, method: str, path: str, body: Any, query: Mapping[str, str] | None) -> bytes:
         timeout = aiohttp.ClientTimeout(total=LIST_SECONDS, sock_connect=CONNECT_SECONDS)
         try:
             response = await self._request(method, path, query, timeout, body)
@@ -75,7 +125,7 @@ class KubernetesClient:
             raise self._lost(error) from error
         if response.status >= 300:
             raise ApiError(response.status, _words(data, str(response.reason)))
-        return _decode(data)
+        return data
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[dict[str, Any], None]:
         """Yield a watch's events until the server ends it; raises ApiError, or ConnectionError when it breaks off."""
@@ -87,7 +137,7 @@ class KubernetesClient:
                 if response.status >= 300:
                     raise ApiError(response.status, _words(await response.read(), str(response.reason)))
                 async for line in _lines(response.content):
-                    yield _decode(line)
+                    yield _decode(line, _EVENT)
         except TRANSPORT_ERRORS as error:
             raise self._lost(error) from error
 
@@ -126,9 +176,9 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         buffer = rest
 
 
-def _decode(data: bytes) -> dict[str, Any]:
+def _decode(data: bytes, decoder: msgspec.json.Decoder[Any] = _ANY) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(data)
+        found = decoder.decode(data)
     except msgspec.DecodeError as error:
         raise ConnectionError(f"the Kubernetes API server sent something that is no JSON: {error}") from error
     return found if isinstance(found, dict) else {}

@@ -539,3 +539,50 @@ def test_hosts_of_servers_are_their_own_where_the_provider_says_so() -> None:
     kept = WEB.replace("{name: web}", f"{{name: web, annotations: {{{A}service.passhostheader: 'true'}}}}")
     options = answer(kept, ingress(one()), rules=Rules(pass_host=False)).configuration.http.services
     assert options["default-web-80"].options.pass_host_header is True
+
+
+def test_two_services_of_one_ingress_whose_names_read_alike() -> None:
+    services = """
+kind: Service
+metadata: {name: web}
+spec: {ports: [{name: http-a, port: 80}]}
+---
+kind: Service
+metadata: {name: web-http}
+spec: {ports: [{name: a, port: 81}]}
+"""
+    paths = ", ".join(
+        f"{{path: {path}, pathType: Exact, backend: {{service: {{name: {name}, port: {{name: {port}}}}}}}}}"
+        for path, name, port in (("/1", "web", "http-a"), ("/2", "web-http", "a"))
+    )
+    snapshot = answer(services, ingress(f"{{rules: [{{host: a.test, http: {{paths: [{paths}]}}}}]}}"))
+    http = snapshot.configuration.http
+    leads = {rule[-4:]: http.services[name].options.servers[0].url for rule, name in rules(snapshot).items()}
+    assert leads == {"/1`)": "http://10.0.0.1:8080", "/2`)": "http://10.0.1.1:8081"}
+
+
+@pytest.mark.parametrize(
+    ("on_ingress", "on_service"),
+    [
+        (f"{{{A}router.middlewares: auth@file}}", "{}"),
+        (f"{{{A}router.tls.options: strict@file}}", "{}"),
+        ("{}", f"{{{A}service.middlewares: limit@file}}"),
+        ("{}", f"{{{A}service.serverstransport: inner@file}}"),
+    ],
+)
+def test_only_some_namespaces_may_use_what_others_define(on_ingress: str, on_service: str) -> None:
+    service = WEB.replace("{name: web}", f"{{name: web, annotations: {on_service}}}")
+    allowed = answer(service, ingress(one(), on_ingress), cross_provider_namespaces=("default",))
+    assert told(allowed) == [] and [one.verdict for one in allowed.workloads] == ["ROUTED"]
+    barred = answer(service, ingress(one(), on_ingress), cross_provider_namespaces=("other",))
+    assert "this namespace may not use" in told(barred)[0]
+    http = barred.configuration.http
+    assert not http.routers or http.services["default-web-80"].refused
+
+
+def test_what_is_not_served_says_what_it_would_match() -> None:
+    other = ingress(one("/x", "Exact"), "{kubernetes.io/ingress.class: nginx}", name="other")
+    later = ingress(one(), name="later", created="2026-03-01T00:00:00Z")
+    found = {one.name: one.rules for one in answer(WEB, ingress(one()), other, later).workloads}
+    assert list(found["default/other"].values()) == ["Host(`a.test`) && Path(`/x`)"]
+    assert list(found["default/later"].values()) == ["Host(`a.test`)"] and found["default/shop"] == {}

@@ -17,9 +17,9 @@ import yaml
 from aiohttp import web
 from kubernetes_cluster import rules, told
 
-from edgerouter.contracts.snapshot import ProviderContext, Snapshot
+from edgerouter.contracts.snapshot import Outcome, ProviderContext, Snapshot
 from edgerouter.control.prepare import kinds
-from edgerouter.providers.kubernetes_ingress import KubernetesIngressOptions, KubernetesIngressProvider
+from edgerouter.providers.kubernetes_ingress import IngressEndpoint, KubernetesIngressOptions, KubernetesIngressProvider
 
 HERE = Path(__file__).parents[1] / "live" / "kubernetes"
 OLD_ROLE = ("services", "endpoints", "secrets", "ingresses")
@@ -34,6 +34,8 @@ class Recorded:
         self.lists: dict[str, list[dict[str, Any]]] = {}
         self.events: dict[str, asyncio.Queue[dict[str, Any] | None]] = {}
         self.seen: list[str] = []
+        self.written: list[tuple[str, Any]] = []
+        self.writable = True
         self.url = ""
 
     def add(self, *documents: dict[str, Any]) -> None:
@@ -59,9 +61,17 @@ class Recorded:
             return web.json_response({"resources": [{"name": "ingresses"}]})
         if self.granted is not None and plural not in self.granted:
             return _failure(403, f"{plural} is forbidden")
+        if request.method != "GET":
+            return await self._write(request)
         if "watch" in request.query:
             return await self._watch(request, plural)
         return web.json_response({"metadata": {"resourceVersion": "7"}, "items": self.lists.get(plural, [])})
+
+    async def _write(self, request: web.Request) -> web.Response:
+        if not self.writable:
+            return _failure(403, "you may not")
+        self.written.append((request.path, await request.json()))
+        return web.json_response({})
 
     async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -103,12 +113,20 @@ def endpoints(service: str, address: str = "10.0.0.1") -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def watching(server: Recorded, **options: Any) -> AsyncIterator[AsyncIterator[Snapshot]]:
+    async with reporting(server, **options) as (_, stream):
+        yield stream
+
+
+@contextlib.asynccontextmanager
+async def reporting(
+    server: Recorded, **options: Any
+) -> AsyncIterator[tuple[KubernetesIngressProvider, AsyncIterator[Snapshot]]]:
     context = ProviderContext(name="kubernetesIngress", kinds=kinds())
     provider = KubernetesIngressProvider(KubernetesIngressOptions(endpoint=server.url, **options), context)
     stream = provider.watch()
     try:
         async with asyncio.timeout(60):
-            yield stream
+            yield provider, stream
     finally:
         await stream.aclose()  # type: ignore[attr-defined]
 
@@ -183,3 +201,94 @@ async def test_a_server_that_goes_away_is_a_lost_connection() -> None:
                 await anext(stream)
             finally:
                 await ending
+
+
+def published(**spec: Any) -> dict[str, Any]:
+    return {"kind": "Service", "metadata": {"name": "edge", "namespace": "kube-system"}, "spec": spec}
+
+
+def node(*addresses: tuple[str, str]) -> dict[str, Any]:
+    status = {"addresses": [{"type": kind, "address": address} for kind, address in addresses]}
+    return {"kind": "Node", "metadata": {"name": "n1", "namespace": ""}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("service", "options", "wanted"),
+    [
+        (published(type="NodePort"), {}, [{"ip": "192.0.2.1"}]),
+        (published(type="NodePort"), {"report_node_internal_ips": True}, [{"ip": "10.0.0.1"}]),
+        (published(externalIPs=["192.0.2.9"]), {}, [{"ip": "192.0.2.9"}]),
+        (published(type="ExternalName", externalName="edge.test"), {}, [{"hostname": "edge.test"}]),
+        (
+            published(type="LoadBalancer") | {"status": {"loadBalancer": {"ingress": [{"hostname": "lb.test"}]}}},
+            {},
+            [{"hostname": "lb.test"}],
+        ),
+    ],
+)
+async def test_statuses_name_the_addresses_of_the_published_service(
+    service: dict[str, Any], options: dict[str, Any], wanted: list[dict[str, str]]
+) -> None:
+    server = Recorded("networking.k8s.io/v1", "discovery.k8s.io/v1")
+    server.add(*documents("web-ui.yml"), service, node(("ExternalIP", "192.0.2.1"), ("InternalIP", "10.0.0.1")))
+    endpoint = IngressEndpoint(published_service="kube-system/edge")
+    async with server.running(), reporting(server, ingress_endpoint=endpoint, **options) as (provider, stream):
+        await written(server, provider, stream)
+    path, body = server.written[0]
+    assert path.endswith("/namespaces/kube-system/ingresses/traefik-web-ui/status")
+    assert body["status"]["loadBalancer"]["ingress"] == wanted
+
+
+async def written(server: Recorded, provider: KubernetesIngressProvider, stream: AsyncIterator[Snapshot]) -> None:
+    """Report each snapshot, as the supervisor does, until something is written besides Events."""
+    async for snapshot in stream:
+        await provider.report(Outcome(provider="kubernetesIngress", workloads=snapshot.workloads))
+        server.written = [(path, body) for path, body in server.written if not path.endswith("/events")]
+        if server.written and server.written[-1][1]["status"]["loadBalancer"]["ingress"]:
+            server.written = server.written[-1:]
+            return
+
+
+async def test_a_published_service_that_gets_its_address_later_is_followed() -> None:
+    server = Recorded("networking.k8s.io/v1", "discovery.k8s.io/v1")
+    waiting = published(type="LoadBalancer")
+    server.add(*documents("web-ui.yml"), waiting)
+    endpoint = IngressEndpoint(published_service="kube-system/edge")
+    async with server.running(), reporting(server, ingress_endpoint=endpoint) as (provider, stream):
+        first = await anext(stream)
+        await provider.report(Outcome(provider="kubernetesIngress", workloads=first.workloads))
+        server.written.clear()
+        there = {**waiting, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.5"}]}}}
+        server.send("services", "MODIFIED", there)
+        assert await anext(stream) == first  # so nobody reports it
+        while not any(path.endswith("/status") for path, _ in server.written):
+            await asyncio.sleep(0.01)
+    assert server.written[-1][1]["status"]["loadBalancer"]["ingress"] == [{"ip": "192.0.2.5"}]
+
+
+async def test_what_may_not_be_written_is_one_problem_each_and_not_tried_again() -> None:
+    server = Recorded("networking.k8s.io/v1", "discovery.k8s.io/v1")
+    server.writable = False
+    server.add(*documents("animals.yml"))
+    endpoint = IngressEndpoint(ip="192.0.2.7")
+    async with server.running(), reporting(server, ingress_endpoint=endpoint) as (provider, stream):
+        async for snapshot in stream:
+            await provider.report(Outcome(provider="kubernetesIngress", workloads=snapshot.workloads))
+            found = [line for line in told(snapshot) if "may not" in line]
+            if len(found) == 2:
+                break
+    assert [line.partition("may not ")[2].partition(":")[0] for line in found] == [
+        "create events",
+        "update ingresses/status.networking.k8s.io",
+    ]
+    assert sum(seen.startswith(("POST", "PUT")) for seen in server.seen) == 2
+
+
+async def test_one_namespace_is_all_that_is_looked_at() -> None:
+    server = Recorded("networking.k8s.io/v1", "discovery.k8s.io/v1")
+    server.add(*documents("animals.yml"))
+    options = {"namespaces": ("default",), "disable_cluster_scope_resources": True}
+    async with server.running(), watching(server, **options) as stream:
+        assert len((await anext(stream)).workloads) == 1
+    asked = [seen for seen in server.seen if "?" in seen]
+    assert asked and all("/namespaces/default/" in seen for seen in asked)
