@@ -6,6 +6,7 @@ What lives here: the order in which things begin and end, and who is handed whom
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -100,10 +101,19 @@ def _serve(
     prepared: Prepared, opened: list[Opened], folder: Path, succession: Succession | None, gone: list[Opened]
 ) -> int:
     async def live() -> int:
+        collect_less()
         return await Control(prepared, opened, folder, succession, gone).run()
 
     with asyncio.Runner(loop_factory=loop_factory(prepared.static.experimental.loop)) as runner:
         return runner.run(live())
+
+
+def collect_less() -> None:
+    """What is here now stays, and what comes comes in heaps (1,000 containers are 200,000 objects): without this the
+    collector would walk all of it again and again while a configuration is made, a third of that work."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _resolvers(prepared: Prepared) -> Resolvers | None:

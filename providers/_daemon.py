@@ -17,6 +17,14 @@ from edgerouter.providers._last_known import load, marked, save, secret_words
 log = logging.getLogger("edgerouter.providers")
 
 
+def _said(error: BaseException, options: DaemonOptions) -> str:
+    """A daemon that wants a client certificate just hangs up (TLS 1.3 tells it after the handshake)."""
+    said = str(error) or type(error).__name__
+    if options.tls is not None and not options.tls.cert and "disconnected" in said.lower():
+        return f"{said}; if it wants a client certificate, name one: tls.cert and tls.key"
+    return said
+
+
 class DaemonProvider(Provider):
     """Follows a daemon, and keeps what it said. Heirs make the ``Follow``."""
 
@@ -53,9 +61,7 @@ class DaemonProvider(Provider):
                 yield recalled
             if isinstance(error, UnfitDaemon):
                 raise
-            raise ConnectionError(
-                f"the Docker daemon at {options.endpoint}: {error or type(error).__name__}"
-            ) from error
+            raise ConnectionError(f"the Docker daemon at {options.endpoint}: {_said(error, options)}") from error
         finally:
             await client.close()
 

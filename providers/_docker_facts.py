@@ -76,6 +76,17 @@ def health_of(listed: Mapping[str, Any]) -> str:
     return found.group(1) if found else ""
 
 
+def _health(listed: Mapping[str, Any], inspected: Mapping[str, Any]) -> str:
+    """As ``health_of``; Podman's listings do not tell it, its inspections do."""
+    status = str(((inspected.get("State") or {}).get("Health") or {}).get("Status", ""))
+    return health_of(listed) or (status if status in ("starting", "healthy", "unhealthy") else "")
+
+
+def _network_mode(listed: Mapping[str, Any], inspected: Mapping[str, Any]) -> str:
+    host = listed.get("HostConfig") or inspected.get("HostConfig") or {}  # Podman's listings have none
+    return str(host.get("NetworkMode", "default"))
+
+
 def _exit_code(listed: Mapping[str, Any]) -> str:
     """The code only: the rest of Status tells the time and would make every listing a change."""
     found = _EXITED.search(str(listed.get("Status", ""))) if listed.get("State") == "exited" else None
@@ -144,10 +155,10 @@ def read_container(
         id=str(listed["Id"]),
         name=str(names[0]).lstrip("/") if names else str(listed["Id"])[:12],
         state=state,
-        health=health_of(listed) if state == "running" else "",
+        health=_health(listed, inspected) if state == "running" else "",
         exit_code=_exit_code(listed),
         labels={str(key): str(value) for key, value in (listed.get("Labels") or {}).items()},
-        network_mode=str((listed.get("HostConfig") or {}).get("NetworkMode", "default")),
+        network_mode=_network_mode(listed, inspected),
         attachments=_attachments(listed, drivers),
         ports=_exposed(listed, inspected),
         bindings=_bindings(listed),

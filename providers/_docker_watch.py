@@ -68,6 +68,7 @@ class Watch(Follow):
         self.decoded = Decoded(settings)
         self.containers: list[Container] = []
         self.inspected: dict[str, tuple[tuple[str, str], dict[str, Any]]] = {}
+        self.doubtful: set[str] = set()  # containers whose health changed: not every daemon's listing shows it
         self.leaving: dict[str, float] = {}  # container id -> when its stop is no longer believed
 
     def rest(self, heard: bool) -> float:
@@ -81,6 +82,8 @@ class Watch(Follow):
         action = str(event.get("Action", ""))
         actor = event.get("Actor") or {}
         container_id = str(actor.get("ID", ""))
+        if action.startswith("health_status"):
+            self.doubtful.add(container_id)
         if action in _STARTS:
             self.leaving.pop(container_id, None)
             return False
@@ -122,8 +125,12 @@ class Watch(Follow):
             if found is not None:
                 self.inspected[container_id] = (wanted[container_id], found)
 
-        changed = [key for key, state in wanted.items() if self.inspected.get(key, ("",))[0] != state]
+        changed = [key for key, state in wanted.items() if self._differs(key, state)]
+        self.doubtful.clear()
         await asyncio.gather(*(one(container_id) for container_id in changed))
+
+    def _differs(self, container_id: str, state: tuple[str, str]) -> bool:
+        return self.inspected.get(container_id, ("",))[0] != state or container_id in self.doubtful
 
     def answer(self) -> Snapshot:
         """See ``Follow``."""

@@ -149,7 +149,7 @@ class SwarmWatch(Follow):
             if container.startswith(own):
                 attached = task.get("NetworksAttachments") or ()
                 return Where(networks=frozenset(str(one["Network"]["ID"]) for one in attached))
-        inspected = await self.client.inspect(own)
+        inspected = await self.client.inspect_if_allowed(own)
         if inspected is None:
             return Where()
         networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}

@@ -100,6 +100,15 @@ class DockerClient:
             raise
         return dict(found._container)
 
+    async def inspect_if_allowed(self, container_id: str) -> dict[str, Any] | None:
+        """As ``inspect``; None too where a proxy in front of the daemon's socket does not let it through (403)."""
+        try:
+            return await self.inspect(container_id)
+        except aiodocker.DockerError as error:
+            if error.status == 403:
+                return None
+            raise
+
     async def networks(self) -> list[dict[str, Any]]:
         """Return all networks as the daemon lists them."""
         return [dict(network) for network in await self._docker.networks.list()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import ssl
 import subprocess
 import time
 import uuid
@@ -200,17 +201,30 @@ def servers(snapshot: Snapshot, service: str) -> list[str]:
 
 
 class Relay:
-    """A Unix socket in front of the daemon's: records requests, can hang up."""
+    """A socket in front of a daemon's: records requests, can hang up. With a TLS context it listens on a TCP port."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, target: str = SOCKET, tls: ssl.SSLContext | None = None) -> None:
         self.path = path
+        self.port = 0
+        self._target = target
+        self._tls = tls
         self.requests: list[tuple[str, str]] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Relay:
-        self._server = await asyncio.start_unix_server(self._accepted, str(self.path))
+        if self._tls is not None:
+            self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0, ssl=self._tls)
+            self.port = self._server.sockets[0].getsockname()[1]
+        else:
+            self._server = await asyncio.start_unix_server(self._accepted, str(self.path))
         return self
+
+    def sections(self) -> set[str]:
+        """What was asked for, by the first part of its path: ``containers``, ``networks`` ... GET and HEAD only."""
+        assert {method for method, _ in self.requests} <= {"GET", "HEAD"}, self.requests
+        paths = [re.sub(r"^/v1\.\d+", "", path.partition("?")[0]) for _, path in self.requests]
+        return {path.split("/")[1] for path in paths}
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
@@ -224,11 +238,16 @@ class Relay:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def refuse(self) -> None:
+        """Hang up, and accept nobody any more: the daemon is away."""
+        self._server.close()
+        self.hang_up()
+
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        upstream_reader, upstream = await asyncio.open_unix_connection(SOCKET)
+        upstream_reader, upstream = await asyncio.open_unix_connection(self._target)
         self._writers |= {writer, upstream}
         try:
             await asyncio.gather(self._pass(reader, upstream, True), self._pass(upstream_reader, writer, False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from live import docker_images
-from live.docker_daemon import Watcher, following, has_daemon, servers, verdict, workload
+from live.docker_daemon import Relay, Watcher, following, has_daemon, servers, verdict, workload
 from live.docker_load import Load, ids_of
 from live.swarm_daemon import SwarmDaemon, swarm_daemon
 from live.toolbox import fetch, until
@@ -21,6 +22,7 @@ from edgerouter.contracts.snapshot import Snapshot
 from edgerouter.providers._docker_place import own_id
 from edgerouter.providers.swarm import SwarmOptions, SwarmProvider
 
+SAMPLES = Path(edgerouter.config.__file__).parent / "samples"
 PORT = {"edgerouter.port": "80"}
 
 
@@ -58,6 +60,22 @@ async def test_no_swarm_is_one_sentence(daemon: SwarmDaemon) -> None:
     async with following(Watcher(SwarmOptions(), SwarmProvider, "swarm")) as watcher:
         failure = await watcher.until_failure()
     assert "is in no Swarm" in str(failure) and "docker swarm init" in str(failure)
+
+
+async def test_the_manager_is_only_read(daemon: SwarmDaemon) -> None:
+    """And for no more than the sample's proxy lets through."""
+    name = daemon.service("read", PORT, "--publish=mode=host,target=80")
+    async with Relay(daemon.folder / "relay.sock", str(daemon.socket)) as relay:
+        options = SwarmOptions(endpoint=f"unix://{relay.path}", use_bind_port_ip=True)
+        async with following(Watcher(options, SwarmProvider, "swarm")) as watcher:
+            await watcher.until(lambda found: verdict(found, name) == "ROUTED", "its route")
+            await run(daemon, "service", "scale", "--detach", f"{name}=2")
+            await watcher.until(lambda found: len(servers(found, name)) == 2, "two tasks")
+    sample = (SAMPLES / "swarm-router.yml").read_text()
+    assert relay.sections() == {
+        word.lower() for word in re.findall(r"([A-Z]+): 1", sample.partition("socket-proxy")[2])
+    }
+    await run(daemon, "service", "rm", name)
 
 
 async def test_services_come_scale_and_go(daemon: SwarmDaemon, watcher: Watcher) -> None:
@@ -234,7 +252,7 @@ async def until_served_by(edge: Edge, host: str, path: str) -> None:
 
 def deploy(daemon: SwarmDaemon, version: str) -> None:
     """``docker stack deploy`` of the sample, with the test server for both of its images."""
-    sample = Path(edgerouter.config.__file__).parent / "samples" / "swarm-versions.yml"
+    sample = SAMPLES / "swarm-versions.yml"
     image = docker_images.server_image()
     environment = {**os.environ, "VERSION": version, "WEB_IMAGE": image, "API_IMAGE": image}
     words = [

@@ -197,3 +197,14 @@ def test_place() -> None:
 )
 def test_own_id(line: str, expected: str) -> None:
     assert find_own_id(["x", line]) == expected
+
+
+def test_podmans_listing_leaves_to_the_inspection_what_dockers_tells() -> None:
+    entry = listed(Status="Up 3 seconds")
+    del entry["HostConfig"]
+    inspected = {"HostConfig": {"NetworkMode": "host"}, "State": {"Health": {"Status": "unhealthy"}}}
+    found = read_container(entry, inspected, {})
+    assert (found.network_mode, found.health) == ("host", "unhealthy")
+    assert read_container(entry, {"State": {"Health": {"Status": ""}}}, {}).health == ""
+    told = read_container(listed(Status="Up 3 seconds (healthy)"), inspected, {})
+    assert (told.network_mode, told.health) == ("default", "healthy"), "where the listing tells, it is newer"
