@@ -26,7 +26,7 @@ RUN /opt/edgerouter/bin/python -c "import tomllib; print(*tomllib.load(open('pyp
  && /opt/edgerouter/bin/pip install -r /tmp/needed
 # All rooms in one layer: a layer without providers/ would build, without an error, a wheel that lacks the room.
 COPY . .
-RUN /opt/edgerouter/bin/pip install '.[redis]' \
+RUN /opt/edgerouter/bin/pip install '.[redis,dns]' \
  && cd / && /opt/edgerouter/bin/python -c "import edgerouter.providers.docker, edgerouter.providers.file, edgerouter.middlewares, edgerouter.dashboard, edgerouter.config.dynamic" \
  && /opt/edgerouter/bin/pip uninstall -y setuptools pip >/dev/null
 

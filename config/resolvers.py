@@ -1,6 +1,8 @@
 """``certificatesResolvers``: who issues certificates, and how it is proved that a name is ours. Shapes only.
 
-Names and defaults are Traefik's; what has no counterpart there says so.
+Names and defaults are Traefik's; what has no counterpart there says so. Not there: certificates on demand (for names that
+no router's rule spells out; write them in ``tls.domains``, or use a wildcard), and revocation by OCSP: what was revoked
+is replaced where the authority gives renewal information.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ class Propagation(Model, frozen=True):
 class DnsChallenge(Model, frozen=True):
     """DNS-01: the authority asks for a TXT record; the only one for wildcards."""
 
-    # who writes the record: exec, httpreq or rfc2136; credentials come from lego's environment variables
+    # who writes the record: exec, httpreq, rfc2136; with the extra edgerouter[dns] also cloudflare, digitalocean,
+    # dnsimple, gandiv5, godaddy, hetzner, inwx, linode, netcup, ovh, pdns, porkbun, route53 (with boto3), vultr;
+    # credentials come from lego's environment variables
     provider: str = ""
     # DNS servers that are asked whether the record is there, as host:port; empty: the system's
     resolvers: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ import dns.tsigkeyring
 import dns.update
 import requests
 
+from edgerouter.certs.acme.dns01.lexicon import ALIASES, PROVIDERS, Lexicon
 from edgerouter.certs.acme.dns01.record import Writer, variable
 from edgerouter.certs.acme.refused import Refused
 
@@ -138,6 +139,10 @@ _WRITERS: Final[dict[str, Callable[[Mapping[str, str]], Writer]]] = {
 def make_writer(provider: str, environment: Mapping[str, str] = os.environ) -> Writer:
     """Raises Refused for a provider that is not there, or that lacks a variable."""
     make = _WRITERS.get(provider)
+    known = ALIASES.get(provider, provider)
+    if make is None and known in PROVIDERS:
+        return Lexicon(known, environment)
     if make is None:
-        raise _refused(f"there is no DNS provider {provider!r}; there are: {', '.join(sorted(_WRITERS))}")
+        names = ", ".join(sorted({*_WRITERS, *PROVIDERS}))
+        raise _refused(f"there is no DNS provider {provider!r}; there are: {names}; exec and httpreq reach any other")
     return make(environment)
