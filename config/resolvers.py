@@ -1,8 +1,8 @@
 """``certificatesResolvers``: who issues certificates, and how it is proved that a name is ours. Shapes only.
 
-Names and defaults are Traefik's; what has no counterpart there says so. Not there: certificates on demand (for names that
-no router's rule spells out; write them in ``tls.domains``, or use a wildcard), and revocation by OCSP: what was revoked
-is replaced where the authority gives renewal information.
+Names and defaults are Traefik's; what has no counterpart there says so. Not there: certificates on demand, for names
+that no router's rule spells out (write them in ``tls.domains``, or use a wildcard), and revocation by OCSP: what was
+revoked is replaced where the authority gives renewal information.
 """
 
 from __future__ import annotations
