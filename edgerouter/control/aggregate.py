@@ -64,7 +64,7 @@ class Aggregator:
         for provider in sorted(snapshots):
             known = self._parts.get(provider)
             if known is None or known[0] is not snapshots[provider]:
-                known = (snapshots[provider], one(provider, snapshots[provider]))
+                known = (snapshots[provider], one(provider, snapshots[provider], known))
                 self._parts[provider] = known
             parts.append(known[1])
         return merge(parts)
@@ -91,11 +91,11 @@ def merge(parts: Iterable[Aggregate]) -> Aggregate:
     return msgspec.structs.replace(whole, workloads=tuple(workloads))
 
 
-def one(provider: str, snapshot: Snapshot) -> Aggregate:
-    """One provider's objects under their qualified names."""
+def one(provider: str, snapshot: Snapshot, before: tuple[Snapshot, Aggregate] | None = None) -> Aggregate:
+    """One provider's objects under their qualified names; ``before`` is its last snapshot with what it became."""
     http, tls = snapshot.configuration.http, snapshot.configuration.tls
     return Aggregate(
-        {f"{name}@{provider}": _router(router, provider) for name, router in http.routers.items()},
+        _routers(provider, http.routers, before),
         {f"{name}@{provider}": _service(service, provider) for name, service in http.services.items()},
         {f"{name}@{provider}": middleware for name, middleware in http.middlewares.items()},
         {f"{name}@{provider}": transport for name, transport in http.servers_transports.items()},
@@ -104,6 +104,19 @@ def one(provider: str, snapshot: Snapshot) -> Aggregate:
         {f"{name}@{provider}": options for name, options in tls.options.items()},
         {f"{name}@{provider}": why for name, why in tls.refused.items()},
     )
+
+
+def _routers(
+    provider: str, routers: Mapping[str, Router], before: tuple[Snapshot, Aggregate] | None
+) -> dict[str, Router]:
+    """Routers that are the same objects as before become the same again: the build need not compare them."""
+    old: Mapping[str, Router] = before[0].configuration.http.routers if before is not None else {}
+    known: Mapping[str, Router] = before[1].routers if before is not None else {}
+    made: dict[str, Router] = {}
+    for name, router in routers.items():
+        full = f"{name}@{provider}"
+        made[full] = known[full] if old.get(name) is router else _router(router, provider)
+    return made
 
 
 def _router(router: Router, provider: str) -> Router:
