@@ -94,8 +94,8 @@ class Acme(Model, frozen=True):
     # the authority's directory
     ca_server: str = LETS_ENCRYPT
     # what keeps account and certificates: a file (mode 0600), or, for several routers with one account,
-    # redis://user:password@host:6379/0, rediss://, etcd://host:2379, etcds:// (not in Traefik; a password may be
-    # given as ${env:NAME} or ${file:/path})
+    # redis://user:password@host:6379/0, rediss://, etcd://host:2379, etcds://, kubernetes://NAMESPACE (Secrets and
+    # Leases there); not in Traefik. A password may be given as ${env:NAME} or ${file:/path}
     storage: str = "acme.json"
     # EC256, EC384, RSA2048, RSA4096
     key_type: Literal["EC256", "EC384", "RSA2048", "RSA4096"] = "EC256"

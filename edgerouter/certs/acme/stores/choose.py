@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from edgerouter.certs.acme.storage import Storage
 from edgerouter.certs.acme.stores.etcd import EtcdStorage
 from edgerouter.certs.acme.stores.file import FileStorage
+from edgerouter.certs.acme.stores.kubernetes import KubernetesStorage
 from edgerouter.certs.acme.stores.redis import RedisStorage
 from edgerouter.clients.references import REFERENCE, Resolver
 from edgerouter.errors import ConfigurationError
@@ -18,6 +19,7 @@ _KINDS: Final[dict[str, Callable[[SplitResult], Storage]]] = {
     "rediss": RedisStorage,
     "etcd": EtcdStorage,
     "etcds": EtcdStorage,
+    "kubernetes": KubernetesStorage,
 }
 
 
