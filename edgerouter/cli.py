@@ -154,7 +154,7 @@ def _docs(arguments: Sequence[str]) -> int:
     if len(arguments) == 2 and arguments[0] == "--write":
         folder = Path(arguments[1])
         folder.mkdir(parents=True, exist_ok=True)
-        rooms = {"services": lambda: service_pages(services), "kubernetes": _annotations}
+        rooms = {"services": lambda: service_pages(services), "kubernetes": _ingress_pages}
         made = rooms.get(folder.name, lambda: pages(middlewares))()
         for file, text in made.items():
             (folder / file).write_text(text)
@@ -169,11 +169,13 @@ def _docs(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _annotations() -> dict[str, str]:
-    from edgerouter.providers._ingress_reference import reference_page
+def _ingress_pages() -> dict[str, str]:
+    from edgerouter.providers._ingress_reference import options_page, reference_page
 
     balancer = registry.load("services")["loadBalancer"].options
-    return {"annotations.md": reference_page(balancer)} if balancer is not None else {}
+    provider = registry.load("providers")["kubernetesIngress"].options
+    assert balancer is not None and provider is not None
+    return {"annotations.md": reference_page(balancer), "provider.md": options_page(provider)}
 
 
 def _configured_services() -> dict[str, registry.Plugin]:

@@ -156,6 +156,15 @@ def reference_page(balancer: type) -> str:
     return "\n".join(parts) + "\n"
 
 
+def options_page(options: type) -> str:
+    """The page of the provider's options in Markdown."""
+    rows = ["| option | is | default | |", "|---|---|---|---|"]
+    for one in options_of(options):
+        default = f"`{one.default}`" if one.default else ""
+        rows.append(f"| `{one.name}` | {one.type} | {default} | {_cell(one.text)} |")
+    return "\n".join([_OPTIONS, *rows]) + "\n"
+
+
 def _today(room: str, option: Option) -> str:
     name = option.name.lower().replace("[n]", ".0").replace("<name>", "NAME")
     return f"| `{room}.{name}` | {_cell(option.text)} ({option.type}) |"
@@ -192,6 +201,23 @@ metadata:
 
 The class: `spec.ingressClassName`, or the annotation `kubernetes.io/ingress.class` with the name of the option
 `ingressClass` (without that option: `traefik`, `edgerouter`, or no annotation).
+"""
+_OPTIONS: Final = """# The provider kubernetesIngress
+
+Made by `edgerouter docs --write docs/reference/kubernetes` from the provider's own options. They have Traefik's names;
+those of 1.x (`--kubernetes.namespaces`) mean the same, and each costs a line that says today's. In a pod nothing is
+needed: the address of the API server and the account are the pod's. What the account needs is in
+`config/samples/kubernetes/rbac.yml`; each right that it lacks is a problem with the rule that grants it, and something
+stands in for it: Endpoints for EndpointSlices, annotations and names for IngressClasses.
+
+```yaml
+providers:
+  kubernetesIngress:
+    ingressClass: edgerouter
+    namespaces: [shop, blog]
+    ingressEndpoint:
+      publishedService: kube-system/edgerouter
+```
 """
 _OLD: Final = """Two ways to write them: a word behind a prefix, and, where named, Traefik's labels in any case.
 """

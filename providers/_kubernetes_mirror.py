@@ -121,7 +121,11 @@ class Mirror:
         return (one for several in self._by_plural.values() for one in several)
 
     def _mirror(self, kind: Kind, read: Callable[[dict[str, Any]], Any]) -> None:
-        for namespace in self._scope.namespaces if kind.namespaced and self._scope.namespaces else ("",):
+        namespaces = self._scope.namespaces if kind.namespaced else ()
+        published = self._scope.published.partition("/")[0]
+        if kind is SERVICES and namespaces and published and published not in namespaces:
+            namespaces = (*namespaces, published)
+        for namespace in namespaces or ("",):
             reflector = Reflector(self._client, kind, namespace, read, self._changed.set)
             self._by_plural.setdefault(kind.plural, []).append(reflector)
             self._tasks.add(asyncio.ensure_future(reflector.run()))

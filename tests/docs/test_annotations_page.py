@@ -5,14 +5,19 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+import yaml
 from kubernetes_cluster import answer, told
 
-from edgerouter.cli import _annotations
+from edgerouter.cli import _ingress_pages
+from edgerouter.config.describe import options_of
+from edgerouter.config.fit import fit
 from edgerouter.providers._ingress_annotations import BY_LABEL, ON_INGRESS, ON_SERVICE, PREFIXES
 from edgerouter.providers._ingress_reference import INGRESS, OWN, SERVICE
 from edgerouter.providers._ingress_services import OWN_OPTIONS
+from edgerouter.providers.kubernetes_ingress import KubernetesIngressOptions
 
 FOLDER = pathlib.Path(__file__).parents[2] / "docs" / "reference" / "kubernetes"
+MADE = _ingress_pages()
 OBJECTS = """
 kind: Secret
 type: Opaque
@@ -53,12 +58,22 @@ BESIDE = {
 WITHOUT_EFFECT = {"auth-realm", "pass-tls-cert", "service-weights"}
 
 
-def test_the_page_is_up_to_date() -> None:
-    (made,) = _annotations().values()
-    file = FOLDER / "annotations.md"
-    said = file.read_text() if file.exists() else ""
-    assert said == made, "run: edgerouter docs --write docs/reference/kubernetes"
-    assert all(label in made for label in BY_LABEL)
+@pytest.mark.parametrize("file", sorted(MADE))
+def test_the_page_is_up_to_date(file: str) -> None:
+    said = (FOLDER / file).read_text() if (FOLDER / file).exists() else ""
+    assert said == MADE[file], "run: edgerouter docs --write docs/reference/kubernetes"
+
+
+def test_no_page_and_no_label_is_left_over() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == set(MADE)
+    assert all(label in MADE["annotations.md"] for label in BY_LABEL)
+
+
+def test_every_option_of_the_provider_says_what_it_is() -> None:
+    assert [one.name for one in options_of(KubernetesIngressOptions) if not one.text] == []
+    static = yaml.safe_load(MADE["provider.md"].partition("```yaml\n")[2].partition("```")[0])
+    made, faults = fit(static["providers"]["kubernetesIngress"], KubernetesIngressOptions, ())
+    assert faults == [] and made is not None and made.namespaces == ("shop", "blog")
 
 
 def test_every_word_has_its_row() -> None:

@@ -292,3 +292,12 @@ async def test_one_namespace_is_all_that_is_looked_at() -> None:
         assert len((await anext(stream)).workloads) == 1
     asked = [seen for seen in server.seen if "?" in seen]
     assert asked and all("/namespaces/default/" in seen for seen in asked)
+
+
+async def test_the_published_service_may_stand_elsewhere() -> None:
+    server = Recorded("networking.k8s.io/v1", "discovery.k8s.io/v1")
+    endpoint = IngressEndpoint(published_service="kube-system/edge")
+    async with server.running(), watching(server, namespaces=("default",), ingress_endpoint=endpoint) as stream:
+        await anext(stream)
+    elsewhere = {seen.partition("?")[0] for seen in server.seen if "/namespaces/kube-system/" in seen}
+    assert elsewhere == {"GET /api/v1/namespaces/kube-system/services"}
