@@ -1,13 +1,15 @@
 """What a worker serves with, in one process and without a control process: for tools that count instructions.
 
 The same parts as in ``worker.main``: plan, assembly, engine, counters, access log; the same defaults.
-``python _worker.py PORT UPSTREAM_PORT KIND ROUTERS [LOG_FILE] [six]``.
+``python _worker.py PORT UPSTREAM_PORT KIND ROUTERS [LOG_FILE] [six]``, or ``PORT file CONFIGURATION``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import pathlib
 import socket
 import sys
 from typing import Any
@@ -52,6 +54,11 @@ def plan(kind: str, count: int, upstream: int, six: bool) -> Plan:
         data["http"]["middlewares"] = SIX
         for router in data["http"]["routers"].values():
             router["middlewares"] = sorted(SIX)
+    return plan_of(data)
+
+
+def plan_of(data: dict[str, Any]) -> Plan:
+    """Of any dynamic configuration; raises SystemExit with its first problem."""
     configuration, problems = decode_dynamic(data, kinds(), "benchmark")
     if problems:
         raise SystemExit(str(problems[0]))
@@ -84,10 +91,12 @@ async def serve(port: int, wanted: Plan, log_file: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    port, upstream, kind, count = int(arguments[0]), int(arguments[1]), arguments[2], int(arguments[3])
-    rest = arguments[4:]
-    wanted = plan(kind, count, upstream, "six" in rest)
-    log_file = next((word for word in rest if word != "six"), "")
+    port, rest = int(arguments[0]), arguments[4:]
+    if arguments[1] == "file":
+        wanted, log_file = plan_of(json.loads(pathlib.Path(arguments[2]).read_text())), ""
+    else:
+        wanted = plan(arguments[2], int(arguments[3]), int(arguments[1]), "six" in rest)
+        log_file = next((word for word in rest if word != "six"), "")
     with asyncio.Runner(loop_factory=loop_factory("uvloop")) as runner:
         runner.run(serve(port, wanted, log_file))
 

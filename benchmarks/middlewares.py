@@ -1,8 +1,9 @@
 """What does each middleware cost? Instructions a request beyond a route without any, and bytes an instance.
 
-Every middleware is configured as the example on its page is. One router runs under callgrind with one route for each;
-the counters are set to zero before and read after each middleware's requests, so start-up is not in them. A middleware
-that answers itself (respond, redirects, refusals) costs less than nothing: no server is asked; its status is shown.
+Every middleware is configured as the example on its page is. A worker's own parts (``_worker.py``) run under callgrind
+with one route for each; counting begins when it serves, and the counters are set to zero before and read after each
+middleware's requests. A middleware that answers itself (respond, redirects, refusals) costs less than nothing: no
+server is asked; its status is shown.
 ``python benchmarks/middlewares.py [--json FILE] [name ...]``.
 """
 
@@ -108,18 +109,17 @@ def instance_bytes(kind: str, given: dict[str, Any]) -> float:
 def measure(chosen: dict[str, dict[str, Any]], folder: pathlib.Path, upstream: int) -> dict[str, tuple[float, int]]:
     """Every route's instructions, the one without middlewares first."""
     port = free_port()
-    file = folder / "dynamic.json.yaml"
+    file = folder / "dynamic.json"
     file.write_text(json.dumps(configuration(chosen, upstream)))
-    flags = [f"--entrypoints.web.address=127.0.0.1:{port}", "--entrypoints.traefik.address=127.0.0.1:0"]
-    flags += ["--workers=1", f"--providers.file.filename={file}", "--experimental.patience=60"]
-    tool = ["valgrind", "--tool=callgrind", "--trace-children=yes", f"--callgrind-out-file={folder}/cg.%p"]
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen([*tool, sys.executable, "-m", "edgerouter", *flags], stdout=quiet, stderr=quiet,
-                               cwd=pathlib.Path(__file__).parent)  # fmt: skip
-    with running(Peer("edgerouter", process, port)) as peer:
+    here = pathlib.Path(__file__).parent
+    tool = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/cg.%p"]
+    command = [*tool, sys.executable, str(here / "_worker.py"), str(port), "file", str(file)]
+    with (folder / "out").open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=here)
+    with running(Peer("edgerouter", process, port)):
         wait_for(port, process, "none.test", seconds=900)
-        worker = next(pid for pid in peer.pids() if pid != process.pid)
-        return {kind: counted(folder, worker, port, kind) for kind in ("none", *chosen)}
+        control(process.pid, "--instr=on")
+        return {kind: counted(folder, process.pid, port, kind) for kind in ("none", *chosen)}
 
 
 def main(arguments: list[str]) -> int:

@@ -11,7 +11,9 @@ One request a key fills the store: others that come meanwhile wait for it. What 
 server; ``staleWhileRevalidate`` answers with it at once and asks the server meanwhile, ``staleIfError`` answers with it
 when the server fails (both also as the server's directives, which go before the options). ``Age`` and ``Cache-Status``
 (RFC 9211) say what happened. Each worker has a store of its own of ``maxBytes``, which the least recently used leaves
-first; it lasts as long as the router and its middlewares do not change.
+first; it lasts as long as the router and its middlewares do not change. What one worker drops because its URL was
+changed counts for all. Bodies are not shared between workers on purpose: each answer would be copied out of memory that
+several processes write, under locks that outlive a killed worker, to save one request a key and worker.
 
 Put it outside of ``compress`` to keep compressed variants, inside to compress each time.
 
@@ -40,12 +42,14 @@ from edgerouter.http.body import BodySink
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
+from edgerouter.middlewares._cache_drops import Drops
 from edgerouter.middlewares._cache_fill import Ask, Fill, Filling
 from edgerouter.middlewares._cache_policy import Wishes, bypass, storable, unchanged
 from edgerouter.middlewares._cache_store import Entry, Store
 from edgerouter.middlewares._fields import media_type
 from edgerouter.middlewares._slices import Tee, body_of
 from edgerouter.registry import middleware
+from edgerouter.telemetry.records import SharedRecords
 
 _NAME: Final = "EdgeRouter"
 _WAIT: Final = 30.0  # seconds that a request waits for another one's fill
@@ -89,6 +93,8 @@ class ResponseCache(Middleware):
         self._store = Store(options.max_bytes)
         self._filling = Filling()
         self._now = context.now
+        name = f"responseCache\n{context.router}\n{context.name}\n"
+        self._drops = Drops(context.shared or SharedRecords(), name, context.now)
         self._slot = context.slot
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -130,7 +136,7 @@ class ResponseCache(Middleware):
         self, exchange: Exchange, request: Request, key: str, wishes: Wishes, collapsed: bool = False
     ) -> Response | None:
         """From the store, if something there may be used."""
-        entry = self._store.find(key, request)
+        entry = self._find(key, request)
         if entry is None:
             return None
         age, lifetime = entry.age(self._now()), entry.freshness.lifetime
@@ -144,6 +150,14 @@ class ResponseCache(Middleware):
             status += "; detail=stale-while-revalidate"
         return self._made(request, entry, "fwd=uri-miss; collapsed" if collapsed else status)
 
+    def _find(self, key: str, request: Request) -> Entry | None:
+        """What is stored, and was not dropped by another worker since."""
+        entry = self._store.find(key, request)
+        if entry is not None and self._drops.since(key, entry.stored):
+            self._store.forget(key)
+            return None
+        return entry
+
     def _while_revalidate(self, entry: Entry) -> float:
         own = entry.freshness.while_revalidate
         return float(self._options.stale_while_revalidate) if own is None else own
@@ -151,7 +165,7 @@ class ResponseCache(Middleware):
     def _forward(self, exchange: Exchange, key: str, wishes: Wishes) -> None:
         """Ask the server, for others too where the answer may be kept."""
         request = exchange.request
-        entry = self._store.find(key, request)
+        entry = self._find(key, request)
         why = "uri-miss"
         if entry is not None:
             why = "request" if wishes.no_cache or wishes.max_age is not None else "stale"
@@ -180,6 +194,7 @@ class ResponseCache(Middleware):
             self._say(response.headers, "fwd=method")
             if 200 <= response.status < 400:
                 self._store.forget(ask.key)  # RFC 9111 section 4.4
+                self._drops.note(ask.key)
             return
         self._restore(exchange.request, ask)
         entry = ask.entry

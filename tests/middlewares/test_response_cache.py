@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from email.utils import formatdate
 from typing import Any
@@ -13,6 +14,7 @@ from steps import Clock, make
 
 from edgerouter.contracts.plugins import Middleware
 from edgerouter.http.exchange import Exchange
+from edgerouter.telemetry.records import DEFAULT_SIZE, SharedRecords, create_records
 
 
 def cache(options: dict[str, Any] | None = None) -> tuple[Middleware, Clock]:
@@ -426,3 +428,28 @@ async def test_what_the_router_answers_is_not_kept() -> None:
 def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make("responseCache", options)
+
+
+async def test_what_one_worker_drops_counts_in_all() -> None:
+    """RFC 9111 section 4.4: whoever changed a URL must not get its old self from the next worker."""
+    memory = create_records(DEFAULT_SIZE, workers=2)
+    clock = Clock()
+    one, other = (make("responseCache", {}, SharedRecords(memory, slot), clock) for slot in range(2))
+    elsewhere = make("responseCache", {}, SharedRecords(memory, 1), clock, router="other@file")
+    answer = serving(reply(200, b"a", **FRESH))
+    async with running(answer, steps=[one]) as first, running(answer, steps=[elsewhere]) as third:
+        for rig in (first, third):
+            await asked(rig, request(target="/a"))
+            await asked(rig, request(target="/b"))
+        clock.seconds += 1
+        async with running(serving(reply(500), reply(200)), steps=[other]) as second:
+            await asked(second, request("POST", target="/a"))
+            assert "hit" in (await asked(first, request(target="/a"))).headers["cache-status"], "nothing was changed"
+            await asked(second, request("POST", target="/a"))
+        assert "fwd=uri-miss" in (await asked(first, request(target="/a"))).headers["cache-status"]
+        for rig, target in ((first, "/b"), (third, "/a"), (third, "/b")):
+            assert "hit" in (await asked(rig, request(target=target))).headers["cache-status"]
+        clock.seconds += 1
+        await asked(first, request(target="/a"))
+        assert "hit" in (await asked(first, request(target="/a"))).headers["cache-status"], "stored anew"
+    os.close(memory)
