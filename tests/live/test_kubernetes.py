@@ -422,3 +422,33 @@ async def test_the_shipped_role_lacks_nothing_and_only_watches(cluster: ApiServe
         assert [line for line in cluster.asked()[since:] if not line.startswith("watch ")] == []
         await admin.delete(*(ingress(f"more-{number}", "", "plain") for number in range(3)))
         await admin.delete(ingress("plain", "plain.test", "plain"))
+
+
+def ingress_class(name: str, default: bool = False) -> dict[str, Any]:
+    annotations = {"ingressclass.kubernetes.io/is-default-class": "true"} if default else {}
+    meta = {"name": name, "annotations": annotations}
+    spec = {"controller": "edgerouter/ingress-controller"}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": meta, "spec": spec}
+
+
+async def test_s17_two_routers_each_with_a_class_of_its_own(cluster: ApiServer, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("inner", "outer")]
+    for folder in folders:
+        folder.mkdir()
+    inner, outer = (router(folder, cluster, ingressClass=folder.name) for folder in folders)
+    # With a default class the API server writes its name into whatever names none.
+    objects = [
+        ingress("to-inner", "*.inner.test", "both", ingressClassName="inner"),
+        ingress("to-outer", "outer.test", "both", ingressClassName="outer"),
+        ingress("to-default", "default.test", "both"),
+    ]
+    classes = [ingress_class("inner"), ingress_class("outer", default=True)]
+    async with cluster.admin() as admin, servers("one") as up, inner, outer:
+        await admin.apply(service("both"), *classes, *objects)
+        await admin.slice("both", up["one"].address, port="http")
+        await serving(inner, "a.inner.test")
+        await serving(outer, "outer.test")
+        await serving(outer, "default.test")
+        others = [(inner, "outer.test"), (inner, "default.test"), (outer, "a.inner.test")]
+        assert [(await fetch(edge.port(), "/", host=host)).status for edge, host in others] == [404] * 3
+        await admin.delete(*objects, *classes)
