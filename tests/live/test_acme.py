@@ -105,6 +105,20 @@ async def test_bad_names_beside_good_ones_are_told_and_never_ordered(pebble: Peb
     await runner.cleanup()
 
 
+async def test_an_end_in_mid_order_is_quick_and_the_next_start_goes_on_with_it(pebble: Pebble, tmp_path: Path) -> None:
+    dynamic, path = routed("http://127.0.0.1:1", "a.example.com"), tmp_path / "acme.json"
+    router = edge(tmp_path, pebble, dynamic, 1, httpChallenge={"entryPoint": "web", "delay": "300s"})
+    async with router:
+        await until(lambda: path.exists() and '"order": "https://' in path.read_text(), "an order")
+        await asyncio.to_thread(router.stop)  # waits 30 s at most
+    order = json.loads(path.read_text())["le/orders/a.example.com"]
+    async with edge(tmp_path, pebble, dynamic, 1, httpChallenge={"entryPoint": "web"}) as again:
+        assert await certified(again, "a.example.com") == {"a.example.com"}
+    kept = json.loads(path.read_text())
+    assert kept["le/certificates/a.example.com"]["key"] == order["key"] and orders(pebble) == 1
+    assert not any(name.startswith(("locks/", "le/orders/")) for name in kept)
+
+
 async def test_the_router_serves_at_once_when_the_authority_is_away(pebble: Pebble, tmp_path: Path) -> None:
     pebble.stop()
     dynamic = routed("http://127.0.0.1:1", "a.example.com")

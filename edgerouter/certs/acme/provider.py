@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -25,6 +26,7 @@ from edgerouter.certs.acme.ordering import Ended, Ordering, known
 from edgerouter.certs.acme.preflight import Preflight
 from edgerouter.certs.acme.state import Attempt
 from edgerouter.certs.acme.storage import Storage, StorageError
+from edgerouter.certs.acme.threads import in_thread
 from edgerouter.certs.acme.tlsalpn import LOOK_SECONDS, OpenChallenges, TlsProver
 from edgerouter.certs.acme.together import Together
 from edgerouter.certs.acme.wanted import Names, Wanted, covers, is_name
@@ -112,7 +114,7 @@ class AcmeProvider(Provider):
 
     async def _watch(self) -> AsyncIterator[Snapshot]:
         self._loop = asyncio.get_running_loop()
-        for one in await asyncio.to_thread(lambda: list(self._together.all())):
+        for one in await in_thread(lambda: list(self._together.all())):
             self._load(one)
         tasks = [asyncio.ensure_future(self._work())]
         if self._options.renewal_info:
@@ -164,7 +166,7 @@ class AcmeProvider(Provider):
         silent = False
         while True:
             try:
-                self._open.follow(await asyncio.to_thread(self._together.certificates))
+                self._open.follow(await in_thread(self._together.certificates))
                 silent = False
             except StorageError as error:
                 if not silent:
@@ -182,7 +184,7 @@ class AcmeProvider(Provider):
                 known_one = self._attempts.get(names)
                 if known_one is None or known_one.state != state.ISSUED or (one is before and now < again):
                     continue
-                found = await asyncio.to_thread(self._ordering.renewal_time, one)
+                found = await in_thread(partial(self._ordering.renewal_time, one))
                 asked[names] = (one, now + state.ASK_RENEWAL if found is None else max(found[1], now + state.LEAST_ASK))
                 if found is not None and self._certificates.get(names) is one:
                     self._renew_at(names, found[0])
@@ -273,7 +275,7 @@ class AcmeProvider(Provider):
                 return
             ordering = msgspec.structs.replace(attempt, state=state.ORDERING, error="", code="", fix="")
             have = self._certificates.get(names)
-            ended = await asyncio.to_thread(self._ordering.run, attempt, have, lambda: self._soon(ordering))
+            ended = await in_thread(partial(self._ordering.run, attempt, have, lambda: self._soon(ordering)))
         self._take_up(attempt, ended)
 
     def _soon(self, attempt: Attempt) -> None:
@@ -303,7 +305,7 @@ class AcmeProvider(Provider):
     async def _save(self) -> None:
         """Keep what the storage did not take before."""
         for names, one in list(self._unsaved.items()):
-            if not await asyncio.to_thread(self._ordering.save, one):
+            if not await in_thread(partial(self._ordering.save, one)):
                 del self._unsaved[names]
                 log.info("%s: the certificate for %s is kept now", self._resolver, ", ".join(names))
 

@@ -5,17 +5,18 @@ Workers forward ``/.well-known/acme-challenge/`` here, as to any internal servic
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import re
 import threading
+from functools import partial
 from typing import Final
 
 from aiohttp import web
 
 from edgerouter.certs.acme.challenges import HTTP
 from edgerouter.certs.acme.storage import StorageError
+from edgerouter.certs.acme.threads import in_thread
 from edgerouter.certs.acme.together import Together
 
 PATH: Final = "/.well-known/acme-challenge/"
@@ -68,7 +69,7 @@ class Tokens:
             return None
         self._looking += 1
         try:
-            return await asyncio.to_thread(self._found, host, token)
+            return await in_thread(partial(self._found, host, token))
         finally:
             self._looking -= 1
 
