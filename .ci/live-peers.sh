@@ -13,7 +13,7 @@ missing() {
 }
 
 # program:package
-wanted="dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap nginx:nginx haproxy:haproxy
+wanted="dockerd:docker.io docker-compose:docker-compose podman:podman debootstrap:debootstrap nginx:nginx haproxy:haproxy
 caddy:caddy redis-server:redis-server promtool:prometheus chromium:chromium wrk:wrk slowhttptest:slowhttptest h2load:nghttp2-client valgrind:valgrind
 ab:apache2-utils curl:curl iptables:iptables ip:iproute2 gcc:gcc pebble:pebble etcd:etcd-server openssl:openssl"
 

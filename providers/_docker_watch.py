@@ -34,6 +34,7 @@ _EVENTS: Final = json.dumps(
         "event": [
             *("create", "start", "restart", "kill", "die", "stop", "oom", "pause", "unpause", "rename", "destroy"),
             *("health_status", "update", "connect", "disconnect", "remove"),
+            "died",  # Podman's filter knows "die" by this name only, though its events say "die"
         ],
     }
 )
