@@ -126,7 +126,9 @@ def start(name: str, kind: str, count: int, upstream: int, folder: pathlib.Path,
         conf = folder / f"edgerouter-{kind}-{count}.yaml"
         conf.write_text(json.dumps(edgerouter(kind, count, upstream)))
         flags = [f"--entrypoints.web.address=127.0.0.1:{port}", "--entrypoints.traefik.address=127.0.0.1:0"]
-        flags += [f"--providers.file.filename={conf}", "--workers=1", *extra]
+        flags += [f"--providers.file.filename={conf}", *extra]
+        if not any(flag.startswith("--workers=") for flag in extra):
+            flags.append("--workers=1")
         process = launch([sys.executable, "-m", "edgerouter", *flags], 0)
     host, path = {"prefixes": ("one.bench.test", "/p0/")}.get(kind, ("host-0.bench.test", "/"))
     wait_for(port, process, host, path)

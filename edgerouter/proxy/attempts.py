@@ -236,10 +236,15 @@ class Attempts(Session):
             return False
         if error.retry == ALWAYS:
             return self._has_other_server()
-        if error.retry == REUSED_ONLY and upstream is not None and upstream.reused and not upstream.answered:
+        if error.retry == REUSED_ONLY and upstream is not None and not upstream.answered:
             self._fresh = True
-            return request.method in _IDEMPOTENT
+            return request.method in _IDEMPOTENT and (upstream.reused or self._may_change_server())
         return False
+
+    def _may_change_server(self) -> bool:
+        """A new connection that ended without a word was in the queue of a server that went away: another one is asked,
+        but only once, since it may also be the request that ends them."""
+        return self._tried is not None and len(self._tried) == 1 and self._has_other_server()
 
     def _has_other_server(self) -> bool:
         """True when the balancer knows a server that this exchange has not tried; it is then the next one."""

@@ -8,7 +8,7 @@ import ssl
 import struct
 
 import pytest
-from proxy_rig import Rig, RoundRobin, answering
+from proxy_rig import Rig, RoundRobin, Serve, answering
 
 from edgerouter.contracts.plugins import Middleware
 from edgerouter.http.body import BodyFilter
@@ -260,4 +260,35 @@ async def test_mixed_spellings_of_forwarded_headers_are_cleaned() -> None:
     rig = await Rig.start(answering(OK, log=heads))
     await rig.ask(GET.replace(b"Connection", b"X-Forwarded_For: 6.6.6.6\r\nx_Real-IP: 6.6.6.6\r\nConnection"))
     assert b"6.6.6.6" not in heads[0]
+    await rig.stop()
+
+
+async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that was killed while the connection waited in its queue."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("method", "serves", "status", "retries"),
+    [
+        ("GET", [resets, answering(OK)], 200, {0, 1}),
+        ("PUT", [resets, answering(OK)], 200, {0, 1}),
+        ("POST", [resets, answering(OK)], 502, {0}),
+        ("GET", [resets], 502, {0}),
+        ("GET", [resets, resets, resets], 502, {1}),
+    ],
+)
+async def test_a_server_that_resets_new_connections_costs_no_idempotent_request(
+    method: str, serves: list[Serve], status: int, retries: set[int]
+) -> None:
+    """Two requests: round robin begins one of them at the server that resets."""
+    rig = await Rig.start(*serves)
+    request = f"{method} /a HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n".encode()
+    answers = [await rig.ask(request) for _ in range(2)]
+    assert f"HTTP/1.1 {status}".encode() in {answer[:12] for answer in answers}
+    assert {record.retries for record in rig.records} == retries
+    if status == 200:
+        assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
     await rig.stop()
