@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> int:
     seconds = int(arguments[1]) if len(arguments) > 1 else 4
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = pathlib.Path(folder)
+        path.chmod(0o755)  # the server's workers are another user, and read its files
         for name, size in SIZES.items():
             (path / name).write_bytes(b"0123456789abcdef" * (size // 16))
         upstream = stack.enter_context(running(start_upstream(path)))
