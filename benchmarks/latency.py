@@ -3,7 +3,7 @@
 The worker has core 0; control process, load, upstream and the noise share core 1. Open loop (h2load --h1 --rps). The
 noise: a stub Docker API that answers from memory and changes 1,000 labels a minute, one new certificate a second
 (parsed, checked, published), the API polled ten times a second. Quiet and noisy runs alternate in pairs; wanted are a
-median ratio of at most 1.5 and no loop stall over 5 ms. ``python benchmarks/latency.py [pairs] [seconds] [containers]``.
+median ratio of at most 1.5 and no loop stall over 5 ms. ``python benchmarks/latency.py [pairs] [seconds] [routers]``.
 """
 
 from __future__ import annotations
