@@ -1,8 +1,8 @@
 """Header fields: a block of raw lines kept as it came, plus edits. Nothing here knows how a message is framed.
 
 Most headers of most requests are never looked at by the router, so they are not split up: the lines stay one slice of
-the head's buffer and are copied to the other side in runs. The first ``get`` builds an index; an edit marks a line as
-cut or appends a line.
+the head's buffer and are copied to the other side in runs. The first ``get`` of a field that is there builds an index;
+an edit marks a line as cut or appends a line.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of the field, or ``default``."""
-        lines = self._indexed().get(_lower(name))
+        folded = _lower(name)
+        if self._index is None and not self._may_hold(folded):
+            return default
+        lines = self._indexed().get(folded)
         if lines is not None:
             for line in lines:
                 if not line.cut:
@@ -110,7 +113,10 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Return every value of the field, in order."""
-        lines = self._indexed().get(_lower(name))
+        folded = _lower(name)
+        if self._index is None and not self._may_hold(folded):
+            return []
+        lines = self._indexed().get(folded)
         return [] if lines is None else [line.value() for line in lines if not line.cut]
 
     def __contains__(self, name: str) -> bool:
@@ -140,7 +146,10 @@ class Headers:
 
     def remove(self, name: str) -> bool:
         """Drop every value of the field; True if there was one."""
-        lines = self._indexed().pop(_lower(name), None)
+        folded = _lower(name)
+        if self._index is None and not self._may_hold(folded):
+            return False
+        lines = self._indexed().pop(folded, None)
         if lines is None:
             return False
         found = False
@@ -218,6 +227,19 @@ class Headers:
 
     # -- the index ----------------------------------------------------------------------------------------------
 
+    def _may_hold(self, name: bytes) -> bool:
+        """False when no line bears the name: known without an index, which costs ten times as much."""
+        if self.host_block is not None and name == b"host":
+            return True
+        if _bears(self.raw, name):
+            return True
+        appended = self._appended
+        if appended is not None:
+            for block in appended:
+                if _bears(block, name):
+                    return True
+        return False
+
     def _guard(self, name: str) -> None:
         if name.lower() in CODEC_FIELDS:
             self.guarded = True
@@ -286,6 +308,20 @@ class Headers:
         return end
 
 
+def _bears(block: bytes, name: bytes) -> bool:
+    """Does a line of the block, cut or not, begin with the name and a colon? ``name`` is in lower case."""
+    length = len(name)
+    last = len(block) - length
+    start = 0
+    while start < last:
+        if block[start + length] == 58 and block[start : start + length].translate(_FOLD) == name:
+            return True
+        start = block.find(b"\n", start) + 1
+        if start == 0:
+            return False
+    return False
+
+
 def _split_line(block: bytes, start: int, end: int) -> tuple[Line, bytes]:
     """Find the value of one line, without the white space around it."""
     colon = block.index(b":", start)
@@ -305,8 +341,8 @@ def _encode_line(name: str, value: str) -> bytes:
     return line.encode("latin-1", "replace")
 
 
-_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_TOKEN: Final = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def _is_token(name: str) -> bool:
-    return all(c in _TOKEN for c in name)
+    return name.strip(_TOKEN) == ""

@@ -71,6 +71,24 @@ def test_edits() -> None:
     assert headers.get("d") == "4"
 
 
+@pytest.mark.parametrize("raw", [b"", b"Accept: 1\r\nX-A: Accept-Encoding: 2\r\nB:\r\n", b"Accept-Encoding2: 1\r\n"])
+def test_fields_that_are_not_there(raw: bytes) -> None:
+    """Known without an index; names that begin, end or hold another's are others."""
+    for name in ("Accept-Encoding", "Accep", "ccept", "X", "A", "", "2", "Accept: 1\r\nX-A"):
+        headers = Headers(raw)
+        headers.add_block(b"Z: accept-encoding: 1\r\n")
+        assert headers.get(name) is None and headers.get_all(name) == [] and name not in headers
+        assert not headers.remove(name) and written(headers) == raw + b"Z: accept-encoding: 1\r\n"
+    headers = Headers(raw)
+    headers.set("Accept-Encoding", "br")
+    assert written(headers) == raw + b"Accept-Encoding: br\r\n" and headers.get("accept-ENCODING") == "br"
+
+
+def test_a_field_that_was_cut_away_is_not_there() -> None:
+    headers = Headers(b"A: 1\r\nB: 2\r\n", [0, 6])
+    assert headers.get("a") is None and not headers.remove("A") and headers.get("b") == "2"
+
+
 def test_appending_needs_no_index() -> None:
     headers = block()
     headers.add("C", "4")
