@@ -151,6 +151,7 @@ async def quiet(server: ApiServer, router: Router) -> None:
     """What is asked while nothing changes, and what memory is held."""
     say("control process, resident", status(router, "VmRSS"), "MB")
     say("control process, most ever", status(router, "VmHWM"), "MB")
+    await written(server)
     seen, before = len(server.asked()), cpu_seconds(router)
     await asyncio.sleep(QUIET)
     asked = Counter(line for line in server.asked()[seen:] if not line.startswith("watch "))
@@ -158,6 +159,16 @@ async def quiet(server: ApiServer, router: Router) -> None:
     say(f"requests that are no watch in that time {dict(asked) or ''}", sum(asked.values()), "")
     everything = Counter(line.partition(" ")[0] for line in server.asked())
     say(f"requests since the start {dict(everything)}", sum(everything.values()), "")
+
+
+async def written(server: ApiServer) -> None:
+    """Wait until all statuses are there: nothing but watches was asked for three seconds."""
+    count, since = -1, time.monotonic()
+    while time.monotonic() - since < 3:
+        now = sum(not line.startswith("watch ") for line in server.asked())
+        if now != count:
+            count, since = now, time.monotonic()
+        await asyncio.sleep(0.5)
 
 
 def status(router: Router, field: str) -> float:
