@@ -6,6 +6,11 @@ import os
 import pathlib
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# An example's 200 ms are a busy machine's, not the code's.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 HERE = pathlib.Path(__file__).parent
 

@@ -40,6 +40,7 @@ START = messages.Start(
         messages.StopAccepting(),
         messages.Drain(timeout=1.5),
         messages.ReopenLogs(),
+        messages.Retire(places=(3, 70)),
     ],
 )
 def test_what_is_sent_to_a_worker_arrives(message: messages.Message) -> None:
