@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import hashlib
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -47,7 +49,9 @@ def edge(
 def runtime_of(folder: Path) -> str:
     """A folder of the router's own for its sockets, whose names must be short."""
     place = Path(tempfile.gettempdir()) / f"er-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    place.mkdir(exist_ok=True)
+    if not place.exists():
+        place.mkdir()
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
     return str(place)
 
 
