@@ -237,6 +237,12 @@ class Frames:
         """What was pushed and not decoded yet."""
         return bytes(self._buffer)
 
+    def missing(self) -> int:
+        """How many bytes the next message, or the length before it, still needs; 0 when it is complete."""
+        if len(self._buffer) < _LENGTH.size:
+            return _LENGTH.size - len(self._buffer)
+        return max(0, _LENGTH.size + int(_LENGTH.unpack_from(self._buffer)[0]) - len(self._buffer))
+
     def next(self) -> Any:
         """Decode one message, or None when none is complete; raises ChannelError."""
         if len(self._buffer) < _LENGTH.size:

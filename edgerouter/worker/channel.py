@@ -95,14 +95,14 @@ class Channel(asyncio.Protocol):
 
 
 def read_first(sock: socket.socket, kinds: Any) -> Any:
-    """Wait for the first message, before there is a loop. Raises ChannelError, EOFError."""
+    """Wait for the first message, before there is a loop; what came after it (a router that ends already) stays in the
+    socket. Raises ChannelError, EOFError."""
     frames = Frames(kinds)
     while True:
-        data = sock.recv(READ_SIZE)
+        data = sock.recv(max(1, min(frames.missing(), READ_SIZE)))
         if not data:
             raise EOFError("the control process closed the channel")
-        messages = frames.feed(data)
-        if len(messages) > 1:
-            raise ChannelError("expected one message and then silence until it is answered")
-        if messages:
-            return messages[0]
+        frames.push(data)
+        message = frames.next()
+        if message is not None:
+            return message
