@@ -42,6 +42,8 @@ COMPILED = [
 # All compiled modules are one library, and nobody but themselves calls their functions: calls within it are direct and
 # can be inlined, not by way of the linker's table (docs/decisions/0015-what-a-request-costs.md).
 WITHIN = ["-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
+# Nobody reads warnings about generated code, and to find them takes the compiler as long as to compile.
+UNWARNED = ["-w"]
 
 
 def _missing() -> str:
@@ -66,7 +68,7 @@ def extensions() -> list:
     files = sorted(str(path.relative_to(here)) for path in found if path.name != "__init__.py")
     found_extensions = mypycify(files, opt_level="2", debug_level="0", group_name="edgerouter")
     for extension in found_extensions:
-        extension.extra_compile_args = [*extension.extra_compile_args, *WITHIN]
+        extension.extra_compile_args = [*extension.extra_compile_args, *WITHIN, *UNWARNED]
     return found_extensions
 
 

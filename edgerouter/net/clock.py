@@ -29,8 +29,7 @@ class Peer(BodySink):
 
 
 class Clock:
-    """``now`` is ``time.monotonic()`` as of the last tick, or of the last exchange's begin where that is later.
-    ``longest_stall`` is in seconds, reset by ``take_stall``."""
+    """``now`` is ``time.monotonic()`` as of the last tick. ``longest_stall`` is in seconds, reset by ``take_stall``."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

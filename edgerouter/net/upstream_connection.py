@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from edgerouter.net.pool import Pool
 
 _MAX_INTERIM = 16  # interim responses to one request; more is a flood
-# Seconds since its last response in which a connection is not looked at again: the loop has just read it to its end.
-_JUST_READ = 0.001
 
 
 class UpstreamConnection(Upstream):
@@ -390,16 +388,10 @@ class UpstreamConnection(Upstream):
         """True when a request may be sent; ``strict``: only if used within the last second.
 
         Something to read on an idle connection is its end, or bytes that nobody asked for and that would be taken for
-        the answer to the next request. The loop may not have come to it yet, so the socket is looked at: not within a
-        millisecond of its last use (under load, two of three times), when the loop has just read it to its end.
+        the answer to the next request. The loop may not have come to it yet, so the socket is looked at.
         """
         transport = self._transport
-        if transport is None or transport.is_closing():
-            return False
-        idle = now - self.last_used
-        if idle < _JUST_READ:
-            return True
-        if strict and idle > 1.0:
+        if transport is None or transport.is_closing() or (strict and now - self.last_used > 1.0):
             return False
         silence = self._silence
         if silence is None:

@@ -274,7 +274,7 @@ class Engine(Handler):
     def open(self, downstream: Downstream, request: Request) -> Session:
         """See ``Handler``."""
         exchange = EngineExchange(self, request)
-        exchange.started = self.clock.now = self.now()
+        exchange.started = self.now()
         exchange.entrypoint = downstream.entrypoint
         exchange.client_address = downstream.client_address
         exchange.client_port = downstream.client_port
@@ -292,7 +292,7 @@ class Engine(Handler):
     def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
         """See ``Handler``."""
         exchange = Exchange(Request("GET", b"/", "", Headers()))
-        exchange.started = self.clock.now = self.now()
+        exchange.started = self.now()
         exchange.entrypoint = downstream.entrypoint
         exchange.client_address = downstream.client_address
         exchange.client_port = downstream.client_port
@@ -364,7 +364,7 @@ class Engine(Handler):
     def _start_side(
         self, downstream: SideDownstream, exchange: EngineExchange, node: Service, steps: list[Middleware]
     ) -> Awaitable[Response]:
-        exchange.started = self.clock.now = self.now()
+        exchange.started = self.now()
         flow = Flow(self, downstream, exchange, None)
         flow.recorded = False
         downstream.flow = flow
