@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import json
 import socket
+import threading
 import time
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from edgerouter.certs.acme.wanted import Names
 ROOT_LIFE: Final = datetime.timedelta(days=3650)
 _BACK: Final = datetime.timedelta(hours=1)  # clocks of clients may be late
 _LOCK_SECONDS: Final = 30.0
+_MAKING: Final = threading.Lock()  # the storage's lock tells processes apart, but not their threads
 
 
 class LocalAuthority:
@@ -53,7 +55,18 @@ class LocalAuthority:
 def open_authority(storage: Storage, resolver: str) -> LocalAuthority:
     """The root that is kept, or a new one; however many routers ask, they get the same. Raises StorageError."""
     place = f"{resolver}/root"
-    kept = storage.get(place)
+    with _MAKING:
+        kept = storage.get(place) or _made(storage, place)
+    try:
+        found = json.loads(kept)
+        return LocalAuthority(found["certificate"], found["key"])
+    except (ValueError, KeyError, TypeError):
+        raise StorageError(f"{place} in the storage is no root certificate; delete it, and trust the new one") from None
+
+
+def _made(storage: Storage, place: str) -> str:
+    """Make the root, or wait until another router has."""
+    kept = None
     end = time.monotonic() + _LOCK_SECONDS
     while kept is None:
         if storage.lock(place, instance(), _LOCK_SECONDS):
@@ -66,11 +79,7 @@ def open_authority(storage: Storage, resolver: str) -> LocalAuthority:
         else:
             time.sleep(0.1)
         kept = storage.get(place)
-    try:
-        found = json.loads(kept)
-        return LocalAuthority(found["certificate"], found["key"])
-    except (ValueError, KeyError, TypeError):
-        raise StorageError(f"{place} in the storage is no root certificate; delete it, and trust the new one") from None
+    return kept
 
 
 def root_of(storage: Storage, resolver: str) -> str:
