@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from live.toolbox import EchoServer, Reply, Router, fetch
 from services.grpc_server import GrpcServer
 
 API = {"api": {"insecure": True}}
+ROOT = Path(__file__).parents[2]
 
 
 def site(balancer: dict[str, Any], **services: Any) -> dict[str, Any]:
@@ -112,6 +114,24 @@ async def test_a_health_check_takes_a_server_out_and_brings_it_back(tmp_path: Pa
                 answers = await asyncio.gather(load, return_exceptions=True)
                 assert answers and not isinstance(answers[0], AssertionError), answers
             assert any(line.get("event") == "server-down" for line in router.lines)
+
+
+async def test_s11_instead_of_haproxy(tmp_path: Path) -> None:
+    """The sample as it is shipped, but for addresses and patience: even turns over checked servers, and a page."""
+    dynamic = yaml.safe_load((ROOT / "config/samples/instead-of-haproxy.yml").read_text())
+    balancer = dynamic["http"]["services"]["nodes"]["loadBalancer"]
+    async with three() as servers:
+        assert len(balancer["servers"]) == len(servers)
+        balancer["servers"] = urls(*servers)
+        balancer["healthCheck"]["interval"] = "100ms"
+        async with Router(tmp_path, dynamic, API, workers=1) as router:
+            assert await names(router, 30) == {"a": 10, "b": 10, "c": 10}
+            await servers[2].__aexit__()
+            async with asyncio.timeout(30):
+                while (await shown(router, "nodes@file"))["serverStatus"][servers[2].url] != "DOWN":
+                    await asyncio.sleep(0.05)
+            assert await names(router, 30) == {"a": 15, "b": 15}
+            assert (await fetch(router.port("traefik"), "/dashboard/")).status == 200
 
 
 async def steady(router: Router) -> None:
