@@ -72,7 +72,8 @@ class RedisClient:
 
     async def execute(self, *words: str | bytes) -> Any:
         """One command. Raises RedisGone, RedisError."""
-        if self._writer is None:
+        # A writer alone is not enough: what is sent before AUTH and SELECT are answered may end up in another database.
+        if self._writer is None or self._connecting is not None:
             await self._connected()
         try:
             async with asyncio.timeout(self._settings.read_timeout):

@@ -79,6 +79,20 @@ async def test_login_and_commands_side_by_side() -> None:
         one.close()
 
 
+async def test_who_comes_during_the_login_waits_for_its_end() -> None:
+    # Sent between AUTH and SELECT, a command would be another database's.
+    seen: list[bytes] = []
+    async with server(b"+OK\r\n", seen=seen) as settings:
+        one = RedisClient(settings(password="p", db=3))
+        first = asyncio.ensure_future(one.execute("GET", "first"))
+        async with asyncio.timeout(10):
+            while not seen:
+                await asyncio.sleep(0)
+        await asyncio.gather(first, *(one.execute("GET", "later") for _ in range(3)))
+        assert seen[:3] == [b"AUTH p", b"SELECT 3", b"PING"] and len(seen) == 7, seen
+        one.close()
+
+
 @pytest.mark.parametrize(
     "answer", [b"?what\r\n", b"$x\r\n", b"$99999999\r\n", b":x\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"]
 )

@@ -210,7 +210,7 @@ async def test_mirroring_of_large_bodies_with_a_slow_mirror(tmp_path: Path) -> N
                 while slow.requests < 10:
                     await asyncio.sleep(0.05)
             assert len(slow.last["body"]) == len(body)
-            sent = 'edgerouter_service_mirrors_total{result="sent",service="top@file"} 10'
+            sent = 'edgerouter_service_mirrors_total{service="top@file",result="sent"} 10'
             async with asyncio.timeout(30):
                 while sent not in (await fetch(router.port("traefik"), "/metrics")).text:
                     await asyncio.sleep(0.1)
