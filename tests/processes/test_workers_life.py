@@ -138,6 +138,7 @@ async def test_counts_survive_a_kill() -> None:
         before = made.requests()
         for _ in range(20):
             assert await made.ping() == 200
+        await until(lambda: made.requests() - before == 20, "the last one to be counted: its client was answered first")
         os.kill(made.pid(0), signal.SIGKILL)
         await until(lambda: made.workers.restarts == 1, "the worker's end")
         assert made.requests() - before == 20
