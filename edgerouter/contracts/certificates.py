@@ -12,15 +12,9 @@ from edgerouter.contracts.snapshot import Snapshot
 CHALLENGE_STORE = "acme-tls/1"  # the store of certificates that answer TLS-ALPN-01 challenges and nothing else
 
 
-class LoadedCertificate(msgspec.Struct, frozen=True, kw_only=True):
-    """``id`` is the SHA-256 fingerprint in hexadecimal. ``names`` are DNS names in lower case and IP addresses; ``pem``
-    holds key and chain. ``source`` says where it comes from in words. Times are Unix seconds."""
+class CertificateFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a certificate says of itself, as stored and as shown. Times are Unix seconds."""
 
-    id: str
-    names: tuple[str, ...]
-    pem: Secret
-    source: str
-    provider: str = ""
     common_name: str = ""
     serial: str = ""
     not_before: float = 0.0
@@ -32,6 +26,17 @@ class LoadedCertificate(msgspec.Struct, frozen=True, kw_only=True):
     key_size: int = 0
     signature: str = ""
     key_fingerprint: str = ""
+
+
+class LoadedCertificate(CertificateFacts, frozen=True, kw_only=True):
+    """``id`` is the SHA-256 fingerprint in hexadecimal. ``names`` are DNS names in lower case and IP addresses; ``pem``
+    holds key and chain. ``source`` says where it comes from in words."""
+
+    id: str
+    names: tuple[str, ...]
+    pem: Secret
+    source: str
+    provider: str = ""
     challenge: bool = False
     generated: bool = False
 

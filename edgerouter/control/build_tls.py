@@ -13,7 +13,7 @@ import msgspec
 
 from edgerouter.config.fit import nearest
 from edgerouter.config.types import Problem
-from edgerouter.contracts.certificates import BrokenCertificate, Keyring, LoadedCertificate
+from edgerouter.contracts.certificates import BrokenCertificate, CertificateFacts, Keyring, LoadedCertificate
 from edgerouter.contracts.plan import CertificateEntry, RouterEntry, TlsHostsEntry, TlsOptionsEntry
 from edgerouter.control.build_tls_options import DEFAULT, Options
 from edgerouter.control.build_types import Fault
@@ -210,7 +210,7 @@ def _view(certificate: LoadedCertificate, now: float, default: bool) -> Certific
     return CertificateView(name=certificate.id, status=status, default=default, **same)
 
 
-_SAME: Final = tuple(set(CertificateView.__struct_fields__) & set(LoadedCertificate.__struct_fields__))
+_SAME: Final = ("names", "provider", "source", *CertificateFacts.__struct_fields__)
 
 
 def _broken_view(broken: BrokenCertificate) -> CertificateView:

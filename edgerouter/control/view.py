@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from edgerouter.config.types import Problem
+from edgerouter.contracts.certificates import CertificateFacts
 
 
 class ChainView(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +96,7 @@ class MiddlewareView(msgspec.Struct, frozen=True, kw_only=True):
     used_by: tuple[str, ...] = ()
 
 
-class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
+class CertificateView(CertificateFacts, frozen=True, kw_only=True):
     """A certificate. ``name`` is its SHA-256 fingerprint, for one that cannot be served its source. ``status``:
     enabled, warning (less than 30 days left, or a stale copy is served), expired, disabled. ``default``: served where
     no certificate bears the asked name."""
@@ -106,17 +107,6 @@ class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "enabled"
     errors: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    common_name: str = ""
-    serial: str = ""
-    not_before: float = 0.0
-    not_after: float = 0.0
-    issuer: dict[str, str] = {}
-    subject: dict[str, str] = {}
-    version: int = 3
-    key_type: str = ""
-    key_size: int = 0
-    signature: str = ""
-    key_fingerprint: str = ""
     default: bool = False
 
 
