@@ -42,6 +42,7 @@ class Load:
     path: str = "/"
     prefix: str = "r"
     sticky: bool = False
+    address: str = "127.0.0.1"
     sent: list[Sent] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _cookies: dict[int, str] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class Load:
         try:
             async with asyncio.timeout(30):
                 if streams is None:
-                    streams = await asyncio.open_connection("127.0.0.1", self.port)
+                    streams = await asyncio.open_connection(self.address, self.port)
                 reply = await exchange(*streams, self.path, self.host, one.method, headers, body)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             one.error = f"{type(error).__name__}: {error}"

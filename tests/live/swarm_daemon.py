@@ -1,8 +1,9 @@
 """A Docker daemon of the tests' own, in Swarm mode: the machine's daemon, which others use, stays as it is.
 
-It has its own data, its own socket and its own bridge (one that is told to have no bridge removes the machine's
-docker0, and with it the other daemon's network); the overlay networks are real. This kernel may have no IP_VS: the
-services here are reached at their tasks' addresses (dnsrr), and ports are published with mode=host.
+It has its own data, its own socket and its own network namespace: every daemon calls its gateway to the overlay
+networks ``docker_gwbridge``, and two in one namespace take addresses and ports from each other. The overlay networks
+are real. This kernel may have no IP_VS: the services here are reached at their tasks' addresses (dnsrr), and ports are
+published with mode=host.
 """
 
 from __future__ import annotations
@@ -41,8 +42,19 @@ class SwarmDaemon:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = folder / "docker.sock"
-        self.bridge = f"er{os.getpid()}"
+        self.namespace = f"edgerouter-{os.getpid()}"
+        self._link = f"er{os.getpid()}"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where the machine reaches the ports that services publish here."""
+        return f"{self._network}.2"
+
+    @property
+    def _network(self) -> str:
+        """Three numbers of a network of its own, by the process: two tests at once must not meet."""
+        return f"10.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}"
 
     @property
     def endpoint(self) -> str:
@@ -51,20 +63,29 @@ class SwarmDaemon:
 
     def start(self) -> None:
         """Start it and make it a Swarm of one node."""
-        _ip("link", "add", self.bridge, "type", "bridge")
-        _ip("address", "add", f"10.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}.1/24", "dev", self.bridge)
-        _ip("link", "set", self.bridge, "up")
-        flags = [f"--bridge={self.bridge}", "--iptables=false", "--ip-forward=false", "--ip-masq=false"]
-        flags += ["--log-level=warn"]
+        self._connect()
+        flags = ["--iptables=false", "--ip-forward=false", "--ip-masq=false", "--log-level=warn"]
         flags += [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
+        # Not "ip netns exec": that mounts /sys anew, without the control groups that containers need.
+        within = [_program("nsenter"), f"--net=/run/netns/{self.namespace}"]
         environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                ["dockerd", f"--host={self.endpoint}", *flags], stdout=log, stderr=log, env=environment
+                [*within, "dockerd", f"--host={self.endpoint}", *flags], stdout=log, stderr=log, env=environment
             )
         wait_until(self._answers, "the second Docker daemon", 60)
         self.docker("swarm", "init", "--advertise-addr=127.0.0.1", "--listen-addr=127.0.0.1")
         self.docker("network", "create", "--driver=overlay", "--attachable", EDGE)
+
+    def _connect(self) -> None:
+        """A namespace, and a line to it."""
+        _ip("netns", "add", self.namespace)
+        _ip("-netns", self.namespace, "link", "set", "lo", "up")
+        _ip("link", "add", self._link, "type", "veth", "peer", "name", "outside", "netns", self.namespace)
+        _ip("address", "add", f"{self._network}.1/24", "dev", self._link)
+        _ip("link", "set", self._link, "up")
+        _ip("-netns", self.namespace, "address", "add", f"{self.address}/24", "dev", "outside")
+        _ip("-netns", self.namespace, "link", "set", "outside", "up")
 
     def _answers(self) -> bool:
         assert self._process is not None
@@ -88,7 +109,8 @@ class SwarmDaemon:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        subprocess.run([_program("ip"), "link", "delete", self.bridge], capture_output=True, check=False)
+        for words in (("link", "delete", self._link), ("netns", "delete", self.namespace)):
+            subprocess.run([_program("ip"), *words], capture_output=True, check=False)
 
     def docker(self, *words: str) -> str:
         """Run the docker program against this daemon; its output, or AssertionError with its errors."""

@@ -177,7 +177,7 @@ class Edge:
     async def ask(self, host: str, path: str = "/") -> Any:
         """One request; the answer, or None where nobody answers."""
         try:
-            return await fetch(self.ports[80], path, host=host, patience=5)
+            return await fetch(self.ports[80], path, host=host, patience=5, address=self.daemon.address)
         except (OSError, EOFError, TimeoutError):
             return None
 
@@ -188,7 +188,7 @@ class Edge:
             reply = await self.ask(host)
             if reply is not None and reply.status == status:
                 return time.monotonic() - began
-            assert time.monotonic() - began < 30, self.daemon.logs("edgerouter")
+            assert time.monotonic() - began < 30, f"{host}: {reply}\n{self.daemon.logs('edgerouter')}"
             await asyncio.sleep(0.02)
 
 
@@ -212,7 +212,7 @@ async def test_s6_dnsrr_global_and_the_ledger(daemon: SwarmDaemon, edge: Edge) -
         names.add((await edge.ask("shop.test")).json()["name"])
         assert time.monotonic() - began < 20, names
     assert {name.rsplit(".", 1)[0] for name in names} == {"shop.1", "shop.2", "shop.3"}
-    reply = await fetch(edge.ports[8080], "/api/workloads")
+    reply = await fetch(edge.ports[8080], "/api/workloads", address=daemon.address)
     seen = {entry["name"]: entry for entry in reply.json()}
     assert seen["shop"]["verdict"] == "ROUTED" and seen["shop"]["kind"] == "service"
     await run(daemon, "service", "scale", "--detach", "shop=0")
@@ -293,7 +293,7 @@ async def test_s8_rolling_update_and_scale(
     await asyncio.to_thread(daemon.until_running, name, 4)
     await edge.until_status("rolling.test", 200)
     before = {task["ID"] for task in daemon.running(name)}
-    async with Load(edge.ports[80], "rolling.test", sticky=True) as load:
+    async with Load(edge.ports[80], "rolling.test", sticky=True, address=daemon.address) as load:
         await until(lambda: len(load.sent) >= 250, "the load")
         await run(daemon, "service", "update", "--detach", "--quiet", "--force", name)
         await until(lambda: renewed(daemon, name, before), "four new tasks", 60)
