@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import pathlib
 import re
@@ -29,10 +30,13 @@ def sources() -> list[pathlib.Path]:
     return found
 
 
-def functions(path: pathlib.Path) -> list[tuple[str, int]]:
+@functools.cache
+def outline(path: pathlib.Path) -> tuple[str | None, list[tuple[str, int]]]:
+    """The docstring of a file, and name and lines of each of its functions."""
     tree = ast.parse(path.read_text())
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [(n.name, (n.end_lineno or n.lineno) - n.lineno + 1) for n in ast.walk(tree) if isinstance(n, kinds)]
+    sizes = [(n.name, (n.end_lineno or n.lineno) - n.lineno + 1) for n in ast.walk(tree) if isinstance(n, kinds)]
+    return ast.get_docstring(tree), sizes
 
 
 @pytest.mark.parametrize("room", ["providers", "middlewares", "dashboard", "config"])
@@ -49,7 +53,7 @@ def test_files_are_short() -> None:
 
 
 def test_functions_are_short() -> None:
-    sizes = {f"{p.relative_to(ROOT)}:{name}": n for p in sources() for name, n in functions(p)}
+    sizes = {f"{p.relative_to(ROOT)}:{name}": n for p in sources() for name, n in outline(p)[1]}
     assert [f for f, n in sizes.items() if n > 60 and f not in LONG_FUNCTIONS] == []
     ordered = sorted(sizes.values())
     assert statistics.median(ordered) <= 8
@@ -58,7 +62,7 @@ def test_functions_are_short() -> None:
 
 
 def test_every_file_opens_with_its_rule() -> None:
-    assert [str(p.relative_to(ROOT)) for p in sources() if not ast.get_docstring(ast.parse(p.read_text()))] == []
+    assert [str(p.relative_to(ROOT)) for p in sources() if not outline(p)[0]] == []
 
 
 def test_no_vague_names() -> None:
