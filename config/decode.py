@@ -24,7 +24,8 @@ from edgerouter.config.dynamic import (
     TLSOptions,
     TLSStore,
 )
-from edgerouter.config.fit import Fault, NoOptions, boolean, dotted, fields_of, fit, nearest, resolve
+from edgerouter.config.fit import Fault, NoOptions, boolean, dotted, fields_of, fit, fit_late, nearest, resolve
+from edgerouter.config.late import Late
 from edgerouter.config.places import Places, place_of
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.config.types import Problem
@@ -202,29 +203,29 @@ class _Reader:
         return transport
 
     def _middleware(self, value: object, path: Path) -> Middleware:
-        kind, options, why = self._kind("middlewares", value, path)
-        return Middleware("", None, why) if why else Middleware(kind, options)
+        kind, options, late, why = self._kind("middlewares", value, path)
+        return Middleware("", None, why) if why else Middleware(kind, options, late=late)
 
     def _service(self, value: object, path: Path) -> Service:
         rest, listed, faults = _split_middlewares(value, path)
-        kind, options, why = self._kind("services", rest, path)
+        kind, options, late, why = self._kind("services", rest, path)
         why = "; ".join(filter(None, (self.refuse(faults), why)))
-        return Service("", None, listed, why) if why else Service(kind, options, listed)
+        return Service("", None, listed, why) if why else Service(kind, options, listed, late=late)
 
-    def _kind(self, room: str, value: object, path: Path) -> tuple[str, Any, str]:
+    def _kind(self, room: str, value: object, path: Path) -> tuple[str, Any, Late, str]:
         """The one kind of a middleware or service with its options; or the reason why not."""
         if not isinstance(value, Mapping):
-            return "", None, self.refuse([Fault(path, f"expected the kind of {_one(room)} with its options")])
+            return "", None, (), self.refuse([Fault(path, f"expected the kind of {_one(room)} with its options")])
         given = {str(key): item for key, item in value.items() if boolean(item) is not False}
         if len(given) != 1:
-            return "", None, self.refuse([_no_single_kind(room, given, path)])
+            return "", None, (), self.refuse([_no_single_kind(room, given, path)])
         key, item = next(iter(given.items()))
         table = self.kinds.get(room, {})
         name = {known.lower(): known for known in table}.get(key.lower())
         if name is None:
-            return "", None, self.refuse([_unknown_kind(room, key, table, path)])
-        options, faults = fit(item, table[name] or NoOptions, (*path, name))
-        return name, options, self.refuse([_replaced(fault, len(path)) for fault in faults])
+            return "", None, (), self.refuse([_unknown_kind(room, key, table, path)])
+        options, faults, late = fit_late(item, table[name] or NoOptions, (*path, name))
+        return name, options, late, self.refuse([_replaced(fault, len(path)) for fault in faults])
 
 
 def _split_middlewares(value: object, path: Path) -> tuple[object, tuple[str, ...], list[Fault]]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from edgerouter.config.late import Late
 from edgerouter.config.types import Duration, Secret
 
 
@@ -55,20 +56,23 @@ class Middleware(msgspec.Struct, frozen=True):
     """``kind`` is the registered name (``stripPrefix``), ``options`` an instance of that plugin's options class.
 
     ``refused``: it could not be decoded, and says why; its routers must answer 500, never be served without it.
+    ``late``: references that stand where ``options`` have a default, since they are no text (see ``config.late``).
     """
 
     kind: str
     options: Any
     refused: str = ""
+    late: Late = ()
 
 
 class Service(msgspec.Struct, frozen=True):
-    """``kind`` is loadBalancer, weighted ...; ``options`` an instance of its options class; ``refused`` as above."""
+    """``kind`` is loadBalancer, weighted ...; ``options`` an instance of its options class; the others as above."""
 
     kind: str
     options: Any
     middlewares: tuple[str, ...] = ()
     refused: str = ""
+    late: Late = ()
 
 
 class ForwardingTimeouts(Model, frozen=True):

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import inspect as shapes
 
+from edgerouter.config.late import Late, refers
 from edgerouter.config.types import Duration, Secret, decode_hook
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ MANY: Final = "MANY"  # class attribute, true for options of a plugin that may b
 SECTIONS: Final = "sections"  # the field of an open struct that holds options of plugins, by the plugin's name
 VALUE_KEY: Final = "="  # key of a value that was given where options were given too
 _DROP: Final = object()
+_UNTEXTUAL: Final = (shapes.BoolType, shapes.IntType, shapes.FloatType, shapes.LiteralType, shapes.EnumType)
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
 _AT: Final = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
@@ -143,13 +145,27 @@ def fit_partly(
 ) -> tuple[T | None, list[Fault]]:
     """The same, but made of what does fit, where that is enough: for further checks, never for use."""
     walk = _Walk(open_tables or {})
+    return _made(walk, value, cls, path), walk.faults
+
+
+def fit_late(value: object, cls: type[T], path: Path = ()) -> tuple[T | None, list[Fault], Late]:
+    """As ``fit``, and references (``${env:X}``) are no faults where numbers, durations, flags or choices are expected:
+    the object has its default there, and they are returned with their paths below ``path``."""
+    walk = _Walk({}, late=[])
+    made = _made(walk, value, cls, path)
+    late = tuple((at[len(path) :], text) for at, text in walk.late or ())
+    return (None if walk.faults else made), walk.faults, late
+
+
+def _made(walk: _Walk, value: object, cls: type[T], path: Path) -> T | None:
     plain = walk.struct(value, cls, path)
     if plain is _DROP:
-        return None, walk.faults
+        return None
     try:
-        return msgspec.convert(plain, cls, strict=False, dec_hook=decode_hook), walk.faults
+        return msgspec.convert(plain, cls, strict=False, dec_hook=decode_hook)
     except msgspec.ValidationError as error:
-        return None, walk.faults or [_refused(error, path)]
+        walk.faults = walk.faults or [_refused(error, path)]
+        return None
 
 
 def _refused(error: msgspec.ValidationError, path: Path) -> Fault:
@@ -173,10 +189,11 @@ def _is_tree(value: object) -> bool:
 
 
 class _Walk:
-    """Turns a tree into what msgspec accepts for a shape; collects faults."""
+    """Turns a tree into what msgspec accepts for a shape; collects faults, and ``late`` values where they may be."""
 
-    def __init__(self, open_tables: Mapping[type, Table]) -> None:
+    def __init__(self, open_tables: Mapping[type, Table], late: list[tuple[Path, str]] | None = None) -> None:
         self.open_tables = open_tables
+        self.late = late
         self.faults: list[Fault] = []
 
     def fault(self, path: Path, message: str, hint: str = "") -> Any:
@@ -186,6 +203,9 @@ class _Walk:
     def any(self, value: object, shape: Any, path: Path) -> Any:
         """Dispatch on the shape."""
         step = _STEPS.get(type(shape))
+        if self.late is not None and refers(value) and _is_untextual(shape):
+            self.late.append((path, str(value)))
+            return _DROP
         return resolve(value) if step is None else step(self, value, shape, path)
 
     def struct(self, value: object, cls: type, path: Path) -> Any:
@@ -372,6 +392,10 @@ class _Walk:
 
 def _is_text(shape: Any) -> bool:
     return isinstance(shape, shapes.StrType)
+
+
+def _is_untextual(shape: Any) -> bool:
+    return isinstance(shape, _UNTEXTUAL) or (isinstance(shape, shapes.CustomType) and shape.cls is Duration)
 
 
 def _narrowness(shape: Any) -> int:

@@ -1,8 +1,9 @@
 """Values that stand elsewhere: ``${file:/run/secrets/key}`` and ``${env:NAME}`` in the text of an option.
 
 Configuration keeps the reference, and shows it; only where a middleware or service is made does the value take its
-place, so it is in no plan, on no page and in no message. ``$${file:...}`` is the text itself. A file's last line end is
-left out. Whoever may write options may not be the one who owns the machine: see ``barred``.
+place, so it is in no plan, on no page and in no message; there it is read as the option's type. ``$${file:...}`` is the
+text itself. A file's last line end is left out. Whoever may write options may not be the one who owns the machine: see
+``barred``.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-REFERENCE: Final = re.compile(r"(\$?)\$\{(file|env):([^}\n]*)\}")
+from edgerouter.config.fit import Fault, dotted, fit
+from edgerouter.config.late import REFERENCE, at, refers
+from edgerouter.config.types import decode_hook
+
+T = TypeVar("T")
 _LARGEST: Final = 1 << 20  # bytes
 
 
@@ -73,6 +78,17 @@ class Resolver:
             return [self.resolve(value) for value in options]
         return options
 
+    def typed(self, options: Any, cls: type[T]) -> T:
+        """Plain options with values, as a ``cls``: what a value from elsewhere holds is read as text of a file is.
+        Raises ValueError that names option and reference, and never quotes a value."""
+        resolved = self.resolve(options)
+        if next(references(options), None) is None:
+            return msgspec.convert(resolved, cls, dec_hook=decode_hook)
+        made, faults = fit(resolved, cls)
+        if made is None:
+            raise ValueError("; ".join(_said(fault, options) for fault in faults))
+        return made
+
     def masked(self, text: str) -> str:
         """``text`` without what was found."""
         for value in sorted(self.values, key=len, reverse=True):
@@ -87,6 +103,14 @@ class Resolver:
         if value:
             self.values.add(value)
         return value
+
+
+def _said(fault: Fault, options: Any) -> str:
+    """What is wrong with the value of a reference, without the value."""
+    given = at(options, fault.path)
+    text = fault.message.partition(", got ")[0]
+    place = dotted(fault.path)
+    return f"{place}: the value of {given} does not fit: {text}" if refers(given) else f"{place}: {fault.message}"
 
 
 def _environment(name: str) -> str:

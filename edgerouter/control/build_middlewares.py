@@ -9,7 +9,8 @@ import msgspec
 
 from edgerouter.clients.references import Limits
 from edgerouter.config import effect
-from edgerouter.config.dynamic import Middleware
+from edgerouter.config.dynamic import Middleware, Service
+from edgerouter.config.late import put
 from edgerouter.contracts.plan import MiddlewareEntry
 from edgerouter.control.aggregate import MIDDLEWARE_PATHS, SERVICE_PATHS, names_at, provider_of, qualify_options
 from edgerouter.control.build_names import Names, guarded
@@ -22,9 +23,9 @@ CHAIN = "chain"
 NO_LIMITS = Limits()
 
 
-def plain_options(options: Any, name: str) -> dict[str, Any]:
+def plain_options(given: Middleware | Service, name: str) -> dict[str, Any]:
     """A worker's form of the options, names in it qualified."""
-    plain = revealed(options)
+    plain = put(revealed(given.options), given.late)
     if not isinstance(plain, dict):
         return {}
     qualify_options(plain, provider_of(name))
@@ -43,7 +44,7 @@ def make_step(name: str, middleware: Middleware, limits: Limits = NO_LIMITS) -> 
 def _make_step(name: str, middleware: Middleware, limits: Limits) -> Step:
     if middleware.refused:
         return Step(name, middleware.kind, {}, None, (Fault("", middleware.refused, told=True),))
-    plain = plain_options(middleware.options, name)
+    plain = plain_options(middleware, name)
     chain = names_at(plain, MIDDLEWARE_PATHS) if middleware.kind == CHAIN else None
     faults = not_there_yet(middleware.kind, middleware.options)
     barred = limits.barred(provider_of(name), plain)
@@ -52,7 +53,7 @@ def _make_step(name: str, middleware: Middleware, limits: Limits) -> Step:
         faults = (Fault(middleware.kind, *barred), *faults)
     elif wrong:
         faults = (Fault(middleware.kind, wrong), *faults)
-    return Step(name, middleware.kind, plain, hidden(middleware.options), faults, chain)
+    return Step(name, middleware.kind, plain, put(hidden(middleware.options), middleware.late), faults, chain)
 
 
 def not_there_yet(kind: str, options: Any) -> tuple[Fault, ...]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from edgerouter.clients.references import Limits
+from edgerouter.clients.references import Limits, Resolver, references
 from edgerouter.config.dynamic import Service
+from edgerouter.config.late import put
 from edgerouter.contracts.plan import ServerEntry, ServiceEntry
 from edgerouter.control.aggregate import SERVICE_PATHS, TRANSPORT_PATHS, names_at, provider_of
 from edgerouter.control.build_middlewares import NO_LIMITS, Middlewares, not_there_yet, plain_options
 from edgerouter.control.build_names import Names, guarded
-from edgerouter.control.build_plain import hidden
+from edgerouter.control.build_plain import hidden, revealed
 from edgerouter.control.build_trial import try_service
 from edgerouter.control.build_types import Fault, refusal
+from edgerouter.services._load_balancer_options import ServerOptions
 
 DEFAULT_TRANSPORT: Final = "default@internal"
 _NOWHERE: Final = "unix:/no-shared-network/"
@@ -49,21 +51,40 @@ def _make_node(name: str, service: Service, limits: Limits) -> Node:
     if service.refused:
         told = (Fault("", service.refused, told=True),)
         return Node(name, service.kind, {}, None, (), service.middlewares, (), "", told)
-    plain = plain_options(service.options, name)
+    plain = plain_options(service, name)
     faults = list(not_there_yet(service.kind, service.options))
-    given = tuple(_server(server) for server in plain.pop("servers", ()))
+    barred = limits.barred(provider_of(name), plain)
+    given, unread = ((), "") if barred is not None else _servers(plain.pop("servers", ()))
     servers = tuple(server for server in given if server.url.startswith(_SCHEMES))
     faults.extend(_server_fault(server, not servers) for server in given if server not in servers)
-    barred = limits.barred(provider_of(name), plain)
-    wrong = "" if barred is not None else try_service(name, service.kind, plain)
+    wrong = "" if barred is not None else unread or try_service(name, service.kind, plain)
     if barred is not None:
         faults.insert(0, Fault(service.kind, *barred))
     elif wrong:
         faults.insert(0, Fault(service.kind, wrong))
     transport = (names_at(plain, TRANSPORT_PATHS) or ("",))[0]
     children = names_at(plain, SERVICE_PATHS)
-    shown = hidden(service.options)
+    shown = put(hidden(service.options), service.late)
     return Node(name, service.kind, plain, shown, servers, service.middlewares, children, transport, tuple(faults))
+
+
+def _servers(given: Iterable[Mapping[str, Any]]) -> tuple[tuple[ServerEntry, ...], str]:
+    """The servers, and what is wrong with references in them. Addresses are no secrets: they stand in the view, in
+    metrics and in the access log, so references get their values here."""
+    try:
+        return tuple(_server(_resolved(place, server)) for place, server in enumerate(given)), ""
+    except ValueError as error:
+        return (), str(error)
+
+
+def _resolved(place: int, server: Mapping[str, Any]) -> Mapping[str, Any]:
+    if next(references(server), None) is None:
+        return server
+    try:
+        plain: dict[str, Any] = revealed(Resolver().typed(server, ServerOptions))
+    except ValueError as error:
+        raise ValueError(f"servers[{place}]: {error}") from None
+    return plain
 
 
 def _server(given: Mapping[str, Any]) -> ServerEntry:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
 from edgerouter.clients.references import Resolver
-from edgerouter.config.types import decode_hook
 from edgerouter.contracts.plugins import PluginContext
 from edgerouter.control.build_plain import masked
 from edgerouter.registry import Plugin, load
@@ -42,7 +39,7 @@ def _said(plugin: Plugin, plain: Any, arguments: tuple[Any, ...]) -> str:
     options: Any = None
     resolver = Resolver()
     try:
-        options = msgspec.convert(resolver.resolve(plain), plugin.options, dec_hook=decode_hook)
+        options = resolver.typed(plain, plugin.options)
         plugin.cls(options, *arguments)
         examine = getattr(plugin.cls, "examine", None)  # what takes modules that a worker must not import
         if examine is not None:

@@ -18,6 +18,7 @@ import msgspec
 
 from edgerouter.clients.probe import Probe, probe_http
 from edgerouter.clients.probe_grpc import probe_grpc
+from edgerouter.clients.references import Resolver
 from edgerouter.config.dynamic import ServersTransport
 from edgerouter.config.types import decode_hook
 from edgerouter.contracts.messages import ServersHealth
@@ -98,10 +99,10 @@ class HealthChecks:
     def _records_of(self, plan: Plan) -> Iterator[tuple[str, FailureRecord]]:
         for entry in plan.entries.values():
             if isinstance(entry, ServiceEntry) and not entry.refused and "passiveHealthCheck" in _options(entry):
-                options = msgspec.convert(entry.options["passiveHealthCheck"], PassiveHealthCheck, dec_hook=decode_hook)
                 try:
+                    options = Resolver().typed(entry.options["passiveHealthCheck"], PassiveHealthCheck)
                     yield entry.name, FailureRecord(options, entry.name, self._records, time.monotonic)
-                except RecordBusy as error:
+                except (RecordBusy, ValueError) as error:
                     log.warning("passive health of %s cannot be shown: %s", entry.name, error)
 
     def stop(self) -> None:
@@ -203,7 +204,11 @@ Wanted = tuple[HealthCheck, str, ServersTransport]
 def _wanted(plan: Plan, transports: Mapping[str, Any]) -> Iterator[tuple[Key, Wanted]]:
     for entry in plan.entries.values():
         if isinstance(entry, ServiceEntry) and not entry.refused and "healthCheck" in _options(entry) and entry.servers:
-            options = msgspec.convert(entry.options["healthCheck"], HealthCheck, dec_hook=decode_hook)
+            try:
+                options = Resolver().typed(entry.options["healthCheck"], HealthCheck)
+            except ValueError as error:  # what it refers to is gone since the build
+                log.error("servers of %s are not checked: healthCheck: %s", entry.name, error)
+                continue
             name = transport_name(entry.options)
             transport = msgspec.convert(transports.get(name, {}), ServersTransport, dec_hook=decode_hook)
             for server in entry.servers:

@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
 from edgerouter.clients.references import Resolver
-from edgerouter.config.types import decode_hook
 from edgerouter.contracts.plan import MiddlewareEntry, RouterEntry
 from edgerouter.contracts.plugins import Middleware, Route, Service
 from edgerouter.registry import Plugin
@@ -35,7 +32,7 @@ class Steps:
             raise ValueError(f"middleware {entry.name!r}: there is no kind {entry.kind!r}")
         resolver = Resolver()
         try:
-            options = msgspec.convert(resolver.resolve(entry.options), plugin.options, dec_hook=decode_hook)
+            options = resolver.typed(entry.options, plugin.options)
             step: Middleware = plugin.cls(options, self._context(entry.name, router, service, slot))
         except Exception as error:  # a plugin may be anybody's; its router is refused, the others live
             raise ValueError(resolver.masked(f"middleware {entry.name!r}: {error}")) from error

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from edgerouter.clients.references import Resolver
-from edgerouter.config.types import decode_hook
 from edgerouter.contracts.plan import MiddlewareEntry, ServerEntry, ServiceEntry
 from edgerouter.contracts.plugins import Middleware, Server, Service
 from edgerouter.net.pool import Pool
@@ -140,7 +139,7 @@ class Services:
         plugin = self._plugins.get(entry.kind)
         if plugin is None or plugin.options is None:
             raise ValueError(f"there is no service kind {entry.kind!r}")
-        options = msgspec.convert(Resolver().resolve(entry.options), plugin.options, dec_hook=decode_hook)
+        options = Resolver().typed(entry.options, plugin.options)
         servers = [
             self._server(key, server, transport in changed_transports)
             for key, server in zip(_keys(entry, transport), entry.servers, strict=True)

@@ -11,7 +11,8 @@ from edgerouter.certs.acme.stores.etcd import EtcdStorage
 from edgerouter.certs.acme.stores.file import FileStorage
 from edgerouter.certs.acme.stores.kubernetes import KubernetesStorage
 from edgerouter.certs.acme.stores.redis import RedisStorage
-from edgerouter.clients.references import REFERENCE, Resolver
+from edgerouter.clients.references import Resolver
+from edgerouter.config.late import REFERENCE
 from edgerouter.errors import ConfigurationError
 
 _KINDS: Final[dict[str, Callable[[SplitResult], Storage]]] = {
