@@ -215,6 +215,16 @@ class Router:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(child) for child in children if _is_worker(int(child))]
 
+    def put_workers_first(self) -> bool:
+        """Let nobody take the workers' cores from them, so that their loops are late by their own work alone; whether
+        that is permitted. Otherwise the kernel's turns, of 3 to 8 ms, count too."""
+        try:
+            for pid in self.worker_pids():
+                os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+        except PermissionError:
+            return False
+        return True
+
     def write_dynamic(self, dynamic: dict[str, Any]) -> None:
         """Replace the file provider's file, at once."""
         fresh = self.dynamic_file.with_suffix(".new")
