@@ -88,8 +88,8 @@ def _link(link: ChainView) -> Json:
 
 
 def service(item: ServiceView) -> Json:
-    """One of /api/http/services. ``serverStatus`` maps URLs to UP or DOWN, ``serverReasons`` those that
-    are down to a sentence."""
+    """One of /api/http/services. ``serverStatus`` maps URLs, and a parent's children by their names, to UP or DOWN,
+    ``serverReasons`` those that are down to a sentence."""
     options: Json = dict(item.options) if isinstance(item.options, dict) else {}
     if item.servers:
         options["servers"] = [
@@ -98,9 +98,10 @@ def service(item: ServiceView) -> Json:
         ]
     shape: Json = {item.kind: options, **_state(item), "usedBy": list(item.used_by)}
     shape |= {"name": item.name, "provider": item.provider, "type": item.kind.lower()}
-    if item.servers:
-        shape["serverStatus"] = {s.url: "UP" if s.up else "DOWN" for s in item.servers}
-        reasons = {s.url: s.reason for s in item.servers if s.reason}
+    below = [(s.url, s.up, s.reason) for s in item.servers] + [(c.name, c.up, c.reason) for c in item.children]
+    if below:
+        shape["serverStatus"] = {name: "UP" if up else "DOWN" for name, up, _ in below}
+        reasons = {name: reason for name, _, reason in below if reason}
         if reasons:
             shape["serverReasons"] = reasons
     return shape

@@ -43,6 +43,8 @@ export function serviceHealth(data, service) {
   const servers = serversOf(data, service.name);
   const up = servers.filter((server) => server.up).length;
   if (servers.length && !up) return BAD;
+  const below = childrenOf(service).filter((child) => child.word !== "mirror" && child.weight !== 0);
+  if (below.length && below.every((child) => (service.serverStatus || {})[child.name] === "DOWN")) return BAD;
   const leaf = service.kind === "loadBalancer";
   if (service.status === "warning" || up < servers.length || (leaf && !servers.length)) return WARN;
   return OK;
@@ -67,6 +69,7 @@ export function routerTrouble(data, router) {
   const down = servers.filter((server) => !server.up).length;
   if (!servers.length) return service.kind === "loadBalancer" ? "Its service has no server." : "";
   if (down === servers.length) return down === 1 ? "Its only server is down." : `All ${down} servers are down.`;
+  if (childrenOf(service).length && serviceHealth(data, service) === BAD) return "None of the services that it needs can answer.";
   if (down) return `${plural(down, "server")} of ${servers.length} down.`;
   return (service.error || []).join(" · ");
 }

@@ -27,6 +27,7 @@ from edgerouter.control.build_tls import HostNames, Tls, certificate_views, with
 from edgerouter.control.build_tls_options import make_options
 from edgerouter.control.build_types import Build, Fault, Inputs, status
 from edgerouter.control.build_verdicts import judge
+from edgerouter.control.health_trees import children_of
 from edgerouter.control.presets import PRESET, SNAPSHOT
 from edgerouter.control.view import EntryPointView, MiddlewareView, ServerView, ServiceView
 
@@ -259,6 +260,7 @@ def _service_view(entry: ServiceEntry, node: Node, faults: list[Fault], used_by:
         errors=tuple(fault.message for fault in faults),
         options=node.shown,
         servers=tuple(ServerView(url=s.url, weight=s.weight, up=s.up, fenced=s.fenced) for s in entry.servers),
+        children=tuple(children_of(node.options)) if node.children else (),
         middlewares=node.middlewares,
         used_by=used_by,
         key=entry.key,

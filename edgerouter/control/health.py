@@ -24,6 +24,7 @@ from edgerouter.config.types import decode_hook
 from edgerouter.contracts.messages import ServersHealth
 from edgerouter.contracts.plan import Plan, ServiceEntry, TransportEntry
 from edgerouter.control.health_probes import make_dial, make_probe
+from edgerouter.control.health_trees import with_children
 from edgerouter.control.view import ServerView, ServiceView
 from edgerouter.services._load_balancer_options import HealthCheck, PassiveHealthCheck
 from edgerouter.services._passive import FailureRecord
@@ -172,13 +173,13 @@ class HealthChecks:
         return ServersHealth(down=tuple(key for key, check in self._checks.items() if check.reason))
 
     def shown(self, services: Mapping[str, ServiceView]) -> dict[str, ServiceView]:
-        """The same services with what is known of their servers; those without checks stay the same objects."""
+        """The same services with what is known of their servers and children; the others stay the same objects."""
         checked = {service for service, _ in self._checks} | set(self._passive)
         result = dict(services)
         for name in checked & set(result):
             view = result[name]
             result[name] = msgspec.structs.replace(view, servers=tuple(self._server(name, s) for s in view.servers))
-        return result
+        return with_children(result)
 
     def _server(self, service: str, view: ServerView) -> ServerView:
         check = self._checks.get((service, view.url))

@@ -69,6 +69,16 @@ class ServerView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ChildView(msgspec.Struct, frozen=True, kw_only=True):
+    """A service below another. ``up``: it can answer; ``reason`` says why not. ``takes_part`` is False for mirrors and
+    for a weight of 0: whether its parent can answer does not depend on it."""
+
+    name: str
+    takes_part: bool = True
+    up: bool = True
+    reason: str = ""
+
+
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """``kind`` is the configuration's word (``loadBalancer``). ``used_by`` holds routers and parent services."""
 
@@ -79,6 +89,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...] = ()
     options: Any = None
     servers: tuple[ServerView, ...] = ()
+    children: tuple[ChildView, ...] = ()
     middlewares: tuple[str, ...] = ()
     used_by: tuple[str, ...] = ()
     key: int = -1
