@@ -103,7 +103,8 @@ async def test_a_parent_says_which_of_its_services_is_down_and_why() -> None:
         ({"top": weighted(("gone", 1), ("a", 1))}, "gone@file", "there is no such service"),
         ({"top": weighted(("bad", 1)), "bad": {"loadBalancer": {"servers": [{"url": "ftp://x"}]}}}, "bad@file",
          "it is broken: 'ftp://x' is not a server's address"),
-        ({"top": weighted(("up", 1)), "up": weighted(("top", 1))}, "up@file", "it is broken: service 'top@file' contains itself"),
+        ({"top": weighted(("up", 1)), "up": weighted(("top", 1))}, "up@file",
+         "it is broken: service 'top@file' contains itself"),
     ],
 )  # fmt: skip
 def test_what_is_broken_below(services: dict[str, Any], child: str, reason: str) -> None:

@@ -88,13 +88,18 @@ async def test_a_health_check_takes_a_server_out_and_brings_it_back(tmp_path: Pa
     check = {"path": "/health?deep=1", "interval": "100ms", "timeout": "5s"}
     async with three() as servers:
         ill = servers[1]
-        dynamic = site({"servers": urls(*servers), "healthCheck": check})
+        lone = {"loadBalancer": {"servers": urls(ill), "healthCheck": check}}
+        spare = {"failover": {"service": "lone", "fallback": "shop"}}
+        dynamic = site({"servers": urls(*servers), "healthCheck": check}, lone=lone, spare=spare)
         async with Router(tmp_path, dynamic, API, workers=4) as router:
             load = asyncio.ensure_future(steady(router))
             assert set(await names(router, 40)) == {"a", "b", "c"}
             await ill.__aexit__()
             await becomes(router, ill.url, "DOWN")
             assert set(await names(router, 40)) == {"a", "c"}
+            async with asyncio.timeout(30):
+                while (await shown(router, "spare@file"))["serverStatus"] != {"lone@file": "DOWN", "shop@file": "UP"}:
+                    await asyncio.sleep(0.05)
             page = await shown(router)
             assert "refused" in page["serverReasons"][ill.url].lower() or "connect" in page["serverReasons"][ill.url]
             metrics = (await fetch(router.port("traefik"), "/metrics")).text
