@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -268,12 +267,10 @@ async def test_the_loop_goes_on_while_a_big_file_is_read(tmp_path: Path) -> None
     path.write_text(f"http:\n  routers:\n{routers}")
     stream = FileProvider(Options(filename=str(path)), CONTEXT).watch()
     first = asyncio.ensure_future(anext(stream))
-    began = before = time.monotonic()
-    longest = 0.0
+    turns = 0
     while not first.done():
         await asyncio.sleep(0.001)
-        longest, before = max(longest, time.monotonic() - before), time.monotonic()
-    took = before - began
+        turns += 1
     assert len(rules(first.result())) == 4000
     await stream.aclose()  # type: ignore[attr-defined]
-    assert longest < max(0.25, took / 3), f"the loop was held for {longest:.3f} s of {took:.3f} s"
+    assert turns >= 20, f"the loop turned {turns} times in the second or so that reading takes"
