@@ -1,8 +1,7 @@
 """``certificatesResolvers``: who issues certificates, and how it is proved that a name is ours. Shapes only.
 
-Names and defaults are Traefik's; what has no counterpart there says so. Not there: certificates on demand, for names
-that no router's rule spells out (write them in ``tls.domains``, or use a wildcard), and revocation by OCSP: what was
-revoked is replaced where the authority gives renewal information.
+Names and defaults are Traefik's; what has no counterpart there says so. What an authority has revoked is replaced where
+it gives renewal information (RFC 9773); its OCSP answers are not asked for (docs/decisions/0017).
 """
 
 from __future__ import annotations
@@ -86,6 +85,23 @@ class OrderBudget(Model, frozen=True):
     period: Duration = Duration(7 * 86400)
 
 
+class OnDemand(Model, frozen=True):
+    """Certificates for names that no rule spells out, when the first client comes. It counts for routers of this
+    resolver whose rule names no host (``HostRegexp``, ``PathPrefix``), or one with a star where there is no
+    dnsChallenge. Not in Traefik; what users of Caddy know."""
+
+    # who says whether a name may have a certificate: GET ask?domain=NAME, yes is 200 and nothing else; asked once for
+    # each name, and again before a renewal
+    ask: str = ""
+    # how long a connection waits for its certificate before it gets the default one, 0.1 s at least
+    wait: Duration = Duration(5)
+    # this many new certificates in the time of ``interval``, by all routers that share the storage; more get the state
+    # ON_DEMAND_BUDGET
+    burst: int = 10
+    # the time over which they are counted
+    interval: Duration = Duration(60)
+
+
 class Acme(Model, frozen=True):
     """An authority that speaks ACME (RFC 8555)."""
 
@@ -121,6 +137,8 @@ class Acme(Model, frozen=True):
     webhook: str = ""
     # how many new orders for one registered domain are placed; the authority's own limits are harder. Not in Traefik.
     budget: OrderBudget = OrderBudget()
+    # certificates for names that no rule spells out. Not in Traefik.
+    on_demand: OnDemand | None = None
     # ask the authority when certificates are to be renewed (RFC 9773): so a revoked one is replaced. Not in Traefik.
     renewal_info: bool = True
     # orders that are open at once

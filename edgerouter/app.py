@@ -185,6 +185,8 @@ class Control:
         self._explainer = Explainer(static, prepared.points, self._picture)
         self._missed = Missed()
         self._workers.listen(self._missed.hear)
+        if self._resolvers is not None:
+            self._workers.listen(self._resolvers.hear)
         self._certificates = Store(native=openssl.REASON, state=None if left is None else left.certificates)
         self._add_samples(shared)
         self._reclaim = Reclaim(

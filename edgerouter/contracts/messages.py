@@ -125,6 +125,13 @@ class Retire(Message, frozen=True, tag="retire"):
     places: tuple[int, ...] = ()
 
 
+class CertificateRefused(Message, frozen=True, tag="certificateRefused"):
+    """No certificate comes for the name of a ``CertificateWanted``; it is not worth asking again for ``seconds``."""
+
+    name: str
+    seconds: float
+
+
 ToWorker = (
     Start
     | Delta
@@ -136,6 +143,7 @@ ToWorker = (
     | Drain
     | ReopenLogs
     | Retire
+    | CertificateRefused
 )
 
 # --- worker -> control process ---------------------------------------------------------------------------------
@@ -194,7 +202,15 @@ class Unmatched(Message, frozen=True, tag="unmatched"):
     requests: tuple[UnmatchedRequest, ...]
 
 
-ToControl = Hello | Applied | Heartbeat | Stopped | Drained | Unmatched
+class CertificateWanted(Message, frozen=True, tag="certificateWanted"):
+    """A client of this entry point asks for a name that no certificate bears, and waits. The answer is a plan with a
+    certificate for it, or ``CertificateRefused``."""
+
+    name: str
+    entry_point: str
+
+
+ToControl = Hello | Applied | Heartbeat | Stopped | Drained | Unmatched | CertificateWanted
 
 # --- framing ---------------------------------------------------------------------------------------------------
 

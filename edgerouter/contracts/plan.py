@@ -105,10 +105,12 @@ class TlsOptionsEntry(msgspec.Struct, frozen=True, tag="tlsOptions", omit_defaul
 
 
 class TlsHostsEntry(msgspec.Struct, frozen=True, tag="tlsHosts", omit_defaults=True):
-    """An entry point (``name``) with TLS routers, and those of its hosts whose options are not the default ones."""
+    """An entry point (``name``) with TLS routers, and those of its hosts whose options are not the default ones.
+    ``wait``: seconds that connections wait for a certificate that may be had on demand; 0: there are none."""
 
     name: str
     hosts: tuple[tuple[str, str], ...] = ()
+    wait: float = 0.0
 
 
 Entry = (

@@ -43,10 +43,11 @@ class Hosts:
             message = f"its rule names no host, so clients cannot be asked by the options {entry.tls_options!r}"
             self._fault(entry.name, Fault("tls.options", message, "add Host(`...`) to its rule"))
 
-    def entries(self) -> list[TlsHostsEntry]:
-        """One for each entry point with TLS routers."""
+    def entries(self, waits: Mapping[str, float]) -> list[TlsHostsEntry]:
+        """One for each entry point with TLS routers; ``waits`` are the keyring's ``on_demand``."""
         return [
-            TlsHostsEntry(point, tuple(sorted(self._settled(wanted)))) for point, wanted in sorted(self._wanted.items())
+            TlsHostsEntry(point, tuple(sorted(self._settled(wanted))), waits.get(point, 0.0))
+            for point, wanted in sorted(self._wanted.items())
         ]
 
     def _settled(self, wanted: Mapping[str, Mapping[str, list[str]]]) -> Iterator[tuple[str, str]]:
@@ -112,7 +113,7 @@ class Tls:
             if kept:
                 faults[name] = kept
         self._names.forget()
-        self._hosts = hosts.entries()
+        self._hosts = hosts.entries(self._keyring.on_demand)
         for name, more in hosts.faults.items():
             faults.setdefault(name, []).extend(more)
         return faults

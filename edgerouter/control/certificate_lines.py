@@ -15,13 +15,14 @@ from edgerouter.control.view import CertificateView, View, WorkloadView
 
 SERVED: Final = "SERVED"  # from a file, or another provider
 # What needs somebody first, what is all right last.
-_ORDER: Final = ("FAILED", "BROKEN", "EXPIRED", "ORDERING", "WAITING", "ISSUED", SERVED, "COVERED", "PARKED")
+_ORDER: Final = ("FAILED", "BROKEN", "EXPIRED", "ORDERING", "WAITING", "ISSUED", SERVED, "COVERED", "PARKED", "REFUSED")
 
 
 class CertificateLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Names, main one first. ``state``: ISSUED, ORDERING, WAITING, FAILED, COVERED (another certificate serves them),
-    PARKED (no router wants them) of a resolver; SERVED, EXPIRED, BROKEN of any other source. Moments as in RFC 3339, ""
-    where there is none; ``failures`` in a row; ``code``, ``error`` and ``fix`` of the last attempt."""
+    PARKED (no router wants them), REFUSED (a client asked on demand, and may not have them) of a resolver; SERVED,
+    EXPIRED, BROKEN of any other source. Moments as in RFC 3339, "" where there is none; ``failures`` in a row;
+    ``code``, ``error`` and ``fix`` of the last attempt."""
 
     names: tuple[str, ...]
     state: str

@@ -3,6 +3,7 @@
 The first byte tells TLS from plain HTTP, so both are served on one port. The hello's name chooses the TLS options, and
 the handshake begins in a lasting context of theirs. The connection stays bound to these options: a request for a host
 of others is answered 421. Hellos are bounded in size, time and number (DESIGN section 4), and refused with a cause.
+Where certificates are had on demand, a connection may wait for one between hello and handshake (``tls_demand``).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from edgerouter.errors import BadHello
 from edgerouter.net.clock import Clock
 from edgerouter.net.session import Downstream, client_of
 from edgerouter.net.tls_contexts import ACME_PROTOCOL, ChallengeContexts, TlsOptions
+from edgerouter.net.tls_demand import GIVEN_UP, Parked, TlsDemand
 from edgerouter.net.tls_names import CertificateTable, HostOptions
-from edgerouter.net.tls_transport import Opening, TlsTransport
-from edgerouter.wire.client_hello import HANDSHAKE, ClientHello, read_client_hello
+from edgerouter.net.tls_transport import TlsTransport
+from edgerouter.wire.client_hello import HANDSHAKE, MAX_HELLO, ClientHello, read_client_hello
 
 HELLO_SECONDS: Final = 5.0  # for the whole hello
 MOST_WAITING: Final = 1000  # connections of a worker whose hello is not complete
@@ -40,6 +42,7 @@ class TlsDoors:
         self.table = CertificateTable()
         self.waiting: dict[TlsFront, None] = {}
         self.challenges = ChallengeContexts()
+        self.demand = TlsDemand()
         self._no_hosts = HostOptions()
 
     def options_of(self, entrypoint: str, host: str) -> str:
@@ -69,7 +72,7 @@ class Threshold:
         """There will be no connection: say why where people look."""
 
 
-class TlsFront(Opening):
+class TlsFront(Parked):
     """The first protocol of a connection. ``option`` is set once the hello is read."""
 
     def __init__(
@@ -80,10 +83,9 @@ class TlsFront(Opening):
         threshold: Threshold,
         entrypoint: str,
     ) -> None:
-        self.client_address = ""
+        super().__init__()
         self.client_port = 0
         self.entrypoint = entrypoint
-        self.server_name = ""
         self.option: TlsOptions | None = None
         self._loop = loop
         self._clock = clock
@@ -92,6 +94,7 @@ class TlsFront(Opening):
         self._transport: asyncio.Transport | None = None
         self._data = b""
         self._challenge = False
+        self._hello: ClientHello | None = None  # of a connection that waits for a certificate
 
     # -- the hello ----------------------------------------------------------------------------------------------
 
@@ -109,6 +112,9 @@ class TlsFront(Opening):
         if transport is None:
             return
         self._data = self._data + data if self._data else data
+        if self._hello is not None:
+            self._said_more()
+            return
         if self._data[0] != HANDSHAKE:
             self._go_in_plainly(transport)
             return
@@ -119,7 +125,8 @@ class TlsFront(Opening):
             return
         if hello is not None:
             self._stop_waiting()
-            self._begin(transport, hello)
+            if not self._parks(hello):
+                self._begin(transport, hello)
 
     def eof_received(self) -> bool:
         """Called by the loop."""
@@ -129,7 +136,11 @@ class TlsFront(Opening):
         """Called by the loop."""
         self._transport = None
         self._stop_waiting()
-        if self._data:
+        if self._hello is not None:
+            self._unpark()
+            why = f"the client left while a certificate for {self.server_name!r} was awaited"
+            self._threshold.refused(self, "TLS_HANDSHAKE", why)
+        elif self._data:
             self._threshold.refused(self, "BAD_CLIENT_HELLO", "the client left within its ClientHello")
 
     def pause_writing(self) -> None:
@@ -153,6 +164,9 @@ class TlsFront(Opening):
 
     def expired(self) -> None:
         """The clock's word."""
+        if self._hello is not None:
+            self._doors.demand.refused(self.server_name, self._clock.now, GIVEN_UP)
+            return
         self.turn_away(f"no whole ClientHello came within {HELLO_SECONDS:g} s")
 
     def _go_in_plainly(self, transport: asyncio.Transport) -> None:
@@ -162,6 +176,40 @@ class TlsFront(Opening):
         transport.set_protocol(connection)
         connection.connection_made(transport)
         connection.data_received(data)
+
+    # -- a certificate on demand ----------------------------------------------------------------------------------
+
+    def _parks(self, hello: ClientHello) -> bool:
+        """True when a certificate may be had for the name, and is waited for."""
+        doors = self._doors
+        seconds = doors.demand.points.get(self.entrypoint, 0.0) if doors.demand.points else 0.0
+        if seconds <= 0.0 or ACME_PROTOCOL in hello.protocols:
+            return False
+        self.server_name = hello.server_name
+        if doors.table.find(hello.server_name) is not None or not doors.demand.park(
+            self, self.entrypoint, self._clock.now
+        ):
+            return False
+        self._hello = hello
+        self._clock.schedule(self, seconds)
+        return True
+
+    def go_on(self) -> None:
+        """See ``Parked``."""
+        hello, transport = self._hello, self._transport
+        self._unpark()
+        if hello is not None and transport is not None:
+            self._begin(transport, hello)
+
+    def _unpark(self) -> None:
+        self._hello, self.deadline = None, 0.0
+        self._doors.demand.leave(self)
+
+    def _said_more(self) -> None:
+        """A client that does not wait for our hello, within bounds."""
+        if len(self._data) > 2 * MAX_HELLO:
+            self._unpark()
+            self.turn_away("the client sends on without waiting for an answer to its ClientHello")
 
     # -- the door -----------------------------------------------------------------------------------------------
 

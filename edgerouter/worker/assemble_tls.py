@@ -90,7 +90,9 @@ class Doors:
             option.forget(gone)
         if any(self._hosts.get(name) is not entry for name, entry in hosts.items()) or len(hosts) != len(self._hosts):
             self._doors.hosts = {name: HostOptions(entry.hosts) for name, entry in hosts.items()}
+            self._doors.demand.points = {name: entry.wait for name, entry in hosts.items() if entry.wait > 0.0}
             self._hosts = dict(hosts)
+        self._doors.demand.arrived(table)
 
 
 def _table(

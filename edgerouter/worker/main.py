@@ -56,6 +56,7 @@ class Worker:
             messages.Drain: self._drain,
             messages.Retire: lambda message: self._serving.retire(message.places),
             messages.ReopenLogs: lambda message: self._serving.reopen_logs(),
+            messages.CertificateRefused: lambda message: self._serving.refused(message.name, message.seconds),
         }
 
     async def run(self, sock: socket.socket) -> int:

@@ -43,6 +43,7 @@ class Serving:
     def start(self, send: Callable[[messages.Message], None]) -> None:
         """Begin to tick; ``send`` takes messages to the control process."""
         self._send = send
+        self.engine.doors.demand.ask = self._want
         self.clock.start()
         self._heartbeat.start()
         self._log_tick.start()
@@ -71,6 +72,13 @@ class Serving:
         """Counters of routers and services that are gone."""
         if self.memory is not None:
             self.memory.retire(list(places))
+
+    def refused(self, name: str, seconds: float) -> None:
+        """No certificate comes for a name that clients ask for."""
+        self.engine.doors.demand.refused(name, self.clock.now, seconds)
+
+    def _want(self, name: str, point: str) -> None:
+        self._send(messages.CertificateWanted(name=name, entry_point=point))
 
     def _beat(self) -> None:
         stall = self.clock.take_stall() if self._serves else 0.0

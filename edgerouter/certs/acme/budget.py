@@ -24,6 +24,29 @@ def registered_domain(name: str) -> str:
     return ".".join(labels[-3:] if public else labels[-2:])
 
 
+class DemandBudget:
+    """New certificates on demand of one resolver: ``most`` in ``seconds``, whatever their domains. Blocking."""
+
+    def __init__(self, storage: Storage, resolver: str, most: int, seconds: float) -> None:
+        self._storage = storage
+        self._key = f"{resolver}/budget/on demand"
+        self._most = most
+        self._seconds = seconds
+        self._mutex = threading.Lock()
+
+    def spend(self) -> None:
+        """One order more. Raises Refused (``ON_DEMAND_BUDGET``) with the time to wait when none is left."""
+        with self._mutex:
+            now = time.time()
+            kept = json.loads(self._storage.get(self._key) or "{}")
+            orders = [at for at in kept.get("orders", ()) if now - self._seconds < at <= now]
+            if len(orders) >= self._most:
+                words = f"{len(orders)} new certificates on demand within {self._seconds:.0f} s are our own limit"
+                wait = orders[0] + self._seconds - now if orders else self._seconds
+                raise Refused("ON_DEMAND_BUDGET", words, wait)
+            self._storage.put(self._key, json.dumps({"orders": [*orders, now]}))
+
+
 class Budget:
     """Of one resolver. ``most`` new orders in ``seconds`` for each domain; 0: without a limit. Blocking."""
 

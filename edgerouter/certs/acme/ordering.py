@@ -13,7 +13,7 @@ from cryptography import x509
 
 from edgerouter.certs.acme import state
 from edgerouter.certs.acme.authority import Authority, Issued
-from edgerouter.certs.acme.budget import Budget
+from edgerouter.certs.acme.budget import Budget, DemandBudget
 from edgerouter.certs.acme.preflight import Preflight
 from edgerouter.certs.acme.refused import Refused
 from edgerouter.certs.acme.state import Attempt
@@ -34,6 +34,7 @@ _FIXES: Final = {
     "EAB_REQUIRED": "add eab.kid and eab.hmacEncoded",
     "UNREACHABLE": "check caServer, and that the router may reach it",
     "BUDGET": "wait, or raise budget.perDomain if the authority allows more",
+    "ON_DEMAND_BUDGET": "wait for the next client after that, or raise onDemand.burst",
     "STORAGE": "make the resolver's storage readable and writable; no order is placed before",
 }
 
@@ -49,12 +50,19 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ordering:
-    """``by_dns``: names are proved by the DNS alone."""
+    """``by_dns``: names are proved by the DNS alone. ``demand``: the budget of names that a client asked for."""
 
     def __init__(
-        self, authority: Authority, together: Together, preflight: Preflight | None, by_dns: bool, budget: Budget
+        self,
+        authority: Authority,
+        together: Together,
+        preflight: Preflight | None,
+        by_dns: bool,
+        budget: Budget,
+        demand: DemandBudget | None = None,
     ) -> None:
         self._budget = budget
+        self._demand = demand
         self._authority = authority
         self._together = together
         self._preflight = preflight
@@ -92,7 +100,7 @@ class Ordering:
         try:
             self._look(attempt.names)
             if have is None and not self._authority.has_order(attempt.names):
-                self._budget.spend(attempt.names)
+                self._spend(attempt)
             placing()
             one = self._authority.obtain(attempt.names, "" if have is None else have.certificate)
         except Refused as error:
@@ -103,6 +111,11 @@ class Ordering:
             return Ended(attempt=failed, ours=True)
         unsaved = self.save(one)
         return Ended(issued=one, ours=True, unsaved=unsaved)
+
+    def _spend(self, attempt: Attempt) -> None:
+        if self._demand is not None and attempt.demanded:
+            self._demand.spend()
+        self._budget.spend(attempt.names)
 
     def save(self, one: Issued) -> str:
         """Keep a certificate; why it could not be kept, or ""."""

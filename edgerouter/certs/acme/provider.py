@@ -11,15 +11,16 @@ import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
 import msgspec
 
 from edgerouter.certs.acme import state
 from edgerouter.certs.acme.authority import Authority, Issued, Prover
-from edgerouter.certs.acme.budget import Budget
+from edgerouter.certs.acme.budget import Budget, DemandBudget
 from edgerouter.certs.acme.challenges import DNS
+from edgerouter.certs.acme.demand import Demand
+from edgerouter.certs.acme.demanded import Demanded, Refuse
 from edgerouter.certs.acme.lines import line, problem, when
 from edgerouter.certs.acme.numbers import Numbers
 from edgerouter.certs.acme.ordering import Ended, Ordering, known
@@ -30,6 +31,7 @@ from edgerouter.certs.acme.threads import in_thread
 from edgerouter.certs.acme.tlsalpn import LOOK_SECONDS, OpenChallenges, TlsProver
 from edgerouter.certs.acme.together import Together
 from edgerouter.certs.acme.wanted import Names, Wanted, covers, is_name
+from edgerouter.certs.acme.webhook import Webhook
 from edgerouter.config.dynamic import Certificate, DynamicConfiguration, TlsConfiguration
 from edgerouter.config.resolvers import Acme
 from edgerouter.config.types import Secret
@@ -61,13 +63,15 @@ class AcmeProvider(Provider):
         by_dns = [prover.type for prover in provers] == [DNS]
         budget = Budget(storage, resolver, options.budget.per_domain, float(options.budget.period))
         authority = Authority(options, storage, resolver, provers)
-        self._ordering = Ordering(authority, self._together, preflight, by_dns, budget)
+        given = options.on_demand
+        spent = None if given is None else DemandBudget(storage, resolver, given.burst, float(given.interval))
+        self._ordering = Ordering(authority, self._together, preflight, by_dns, budget, spent)
         self._attempts: dict[Names, Attempt] = {}
         self._certificates: dict[Names, Issued] = {}
         self._unsaved: dict[Names, Issued] = {}
         self._gone: dict[Names, float] = {}
         self._running: dict[Names, asyncio.Task[None]] = {}
-        self._telling: set[asyncio.Task[None]] = set()
+        self._webhook = Webhook(resolver, options.webhook)
         self._wanted: Mapping[Names, Wanted] = {}
         self._others: frozenset[Names] = frozenset()
         self._changed = asyncio.Event()
@@ -77,6 +81,11 @@ class AcmeProvider(Provider):
         self._open = OpenChallenges(resolver, self._changed.set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate = asyncio.Semaphore(max(1, options.concurrency))
+        self._demand_gate = asyncio.Semaphore(max(1, options.concurrency))  # what clients ask for holds nobody up
+        self.demand = None if given is None else Demand(resolver, given, self._numbers, self._changed.set)
+        self._demanded: Demanded | None = None
+        if self.demand is not None:
+            self._demanded = Demanded(self.demand, self._attempts, self._certificates, self._turn.set)
 
     # -- what is wanted ---------------------------------------------------------------------------------------------
 
@@ -93,14 +102,27 @@ class AcmeProvider(Provider):
             self._wanted, self._others = wanted, others
             self._turn.set()
 
+    def ask(self, name: str, point: str, refuse: Refuse) -> None:
+        """A client of an entry point asks for a name without a certificate, on the loop; see ``Demanded.ask``."""
+        if self._demanded is not None:
+            self._demanded.ask(name, point, refuse)
+
     def retry(self, name: str) -> int:
         """Try what failed for this name at once, on the loop; how many certificates that are."""
         now = time.time()
         found = [one for one in self._attempts.values() if name in one.names and one.state == state.FAILED]
         for one in found:
-            self._attempts[one.names] = msgspec.structs.replace(one, next_attempt=now, asked=one.next_attempt)
+            again = msgspec.structs.replace(one, next_attempt=now, asked=one.next_attempt)
+            self._attempts[one.names] = (
+                msgspec.structs.replace(again, state=state.WAITING) if self._sleeps(one) else again
+            )
         self._turn.set()
         return len(found)
+
+    @property
+    def starless(self) -> bool:
+        """True when it has certificates on demand, and no way to those with a star."""
+        return self.demand is not None and self._options.dns_challenge is None
 
     def samples(self) -> list[Sample]:
         """Its metrics; called in threads."""
@@ -132,8 +154,11 @@ class AcmeProvider(Provider):
                     if task.done():
                         task.result()
         finally:
-            for task in (*tasks, *self._running.values(), *self._telling):
+            for task in (*tasks, *self._running.values()):
                 task.cancel()
+            self._webhook.close()
+            if self._demanded is not None:
+                self._demanded.close()
 
     async def report(self, outcome: Outcome) -> None:
         """Every worker has what the last snapshots held: challenges that are in the ledger are live."""
@@ -150,8 +175,11 @@ class AcmeProvider(Provider):
             configuration=DynamicConfiguration(
                 tls=TlsConfiguration(certificates=(*pairs, *self._open.certificates())),
             ),
-            workloads=lines + self._open.workloads(),
-            problems=tuple(problem(self._resolver, one) for one in failed),
+            workloads=lines + self._open.workloads() + (() if self.demand is None else self.demand.workloads()),
+            problems=(
+                *(problem(self._resolver, one) for one in failed),
+                *(() if self.demand is None else self.demand.problems()),
+            ),
         )
 
     def _challenge(self, name: str, pair: tuple[str, str] | None) -> threading.Event:
@@ -221,7 +249,7 @@ class AcmeProvider(Provider):
             self._plan()
             now = time.time()
             for names, attempt in list(self._attempts.items()):
-                if state.due(attempt, now) and names not in self._running:
+                if state.due(attempt, now) and names not in self._running and not self._sleeps(attempt):
                     self._start(names)
             nexts = [one.next_attempt for one in self._attempts.values() if one.next_attempt > now]
             pause = min([LONGEST_SLEEP, *(at - now for at in nexts), *((SAVE_AGAIN,) if self._unsaved else ())])
@@ -232,11 +260,15 @@ class AcmeProvider(Provider):
     def _plan(self) -> None:
         """Bring what is known in line with what is wanted."""
         now = time.time()
+        if self._demanded is not None:
+            self._demanded.spelled = {name: names for names in self._wanted for name in names}
         for names, one in self._wanted.items():
             if names not in self._attempts or self._attempts[names].state == state.PARKED:
                 self._attempts[names] = self._new(one, now)
             elif self._attempts[names].router != one.router:
-                self._attempts[names] = msgspec.structs.replace(self._attempts[names], router=one.router)
+                self._attempts[names] = msgspec.structs.replace(
+                    self._attempts[names], router=one.router, demanded=False
+                )
             self._gone.pop(names, None)
         for names in [names for names in self._attempts if names not in self._wanted]:
             self._unwanted(names, now)
@@ -251,10 +283,15 @@ class AcmeProvider(Provider):
         return msgspec.structs.replace(attempt, state=state.COVERED) if elsewhere else attempt
 
     def _unwanted(self, names: Names, now: float) -> None:
-        """No router wants it: kept and served for a week, then no longer renewed."""
+        """No router wants it: kept and served for a week, then no longer renewed. Unless clients ask for it."""
         since = self._gone.setdefault(names, now)
         attempt = self._attempts[names]
-        if names not in self._certificates:
+        if self._demanded is not None and self._demanded.owns(attempt):
+            self._attempts[names] = attempt if attempt.demanded else msgspec.structs.replace(attempt, demanded=True)
+            if self._demanded.over(attempt, now):
+                del self._attempts[names]
+                self._certificates.pop(names, None)
+        elif names not in self._certificates:
             del self._attempts[names]
         elif now - since > state.PARK_AFTER and attempt.state != state.PARKED:
             self._attempts[names] = msgspec.structs.replace(attempt, state=state.PARKED)
@@ -268,10 +305,23 @@ class AcmeProvider(Provider):
         self._running.pop(names, None)
         self._turn.set()
 
+    def _sleeps(self, attempt: Attempt) -> bool:
+        return self._demanded is not None and self._demanded.sleeps(attempt)
+
+    async def _stopped(self, attempt: Attempt) -> bool:
+        """True when a certificate that clients asked for is not to be renewed now."""
+        if self._demanded is None or not attempt.demanded or attempt.names not in self._certificates:
+            return False
+        stopped = await self._demanded.renewal(attempt)
+        if stopped is not None:
+            self._take_up(attempt, Ended(attempt=stopped, ours=True))
+        return stopped is not None
+
     async def _try(self, names: Names) -> None:
-        async with self._gate:
+        known_one = self._attempts.get(names)
+        async with self._demand_gate if known_one is not None and known_one.demanded else self._gate:
             attempt = self._attempts.get(names)
-            if attempt is None:
+            if attempt is None or await self._stopped(attempt):
                 return
             ordering = msgspec.structs.replace(attempt, state=state.ORDERING, error="", code="", fix="")
             have = self._certificates.get(names)
@@ -290,7 +340,7 @@ class AcmeProvider(Provider):
         if ended.issued is not None:
             self._certificates[names] = ended.issued
             self._issued.set()
-            self._set(known(ended.issued, attempt.router))
+            self._set(msgspec.structs.replace(known(ended.issued, attempt.router), demanded=attempt.demanded))
             how = "a certificate" if ended.ours else "another router's certificate"
             log.info("%s: %s for %s", self._resolver, how, ", ".join(names), extra={"event": "certificate"})
         if ended.issued is not None and ended.unsaved:
@@ -312,33 +362,12 @@ class AcmeProvider(Provider):
     def _set(self, attempt: Attempt) -> None:
         if attempt.names in self._attempts:
             self._attempts[attempt.names] = attempt
+        if self._demanded is not None:
+            self._demanded.settled(attempt)
         self._changed.set()
 
     def _failed(self, attempt: Attempt, ours: bool) -> None:
         words = (self._resolver, ", ".join(attempt.names), attempt.code, attempt.error, when(attempt.next_attempt))
         log.warning("%s: no certificate for %s: %s: %s; next attempt %s", *words, extra={"event": "certificateFailed"})
-        if self._options.webhook and ours:
-            task = asyncio.ensure_future(self._tell(attempt))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
-
-    async def _tell(self, attempt: Attempt) -> None:
-        """The webhook; nobody waits for it, and its failure is a line in the log."""
-        body: dict[str, Any] = {
-            "resolver": self._resolver,
-            "names": list(attempt.names),
-            "code": attempt.code,
-            "error": attempt.error,
-            "fix": attempt.fix,
-            "attempt": attempt.failures,
-            "nextAttempt": attempt.next_attempt,
-        }
-        try:
-            timeout = aiohttp.ClientTimeout(total=10)
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(self._options.webhook, json=body),
-            ):
-                pass
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            log.warning("%s: the webhook did not take it: %s", self._resolver, type(error).__name__)
+        if ours:
+            self._webhook.tell(attempt)

@@ -5,14 +5,19 @@ want. Composition only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 
 from edgerouter.certs.acme.authority import Prover
+from edgerouter.certs.acme.demand import Demand
 from edgerouter.certs.acme.dns01.record import DnsProver
 from edgerouter.certs.acme.dns01.writers import make_writer
 from edgerouter.certs.acme.numbers import FAMILIES
+from edgerouter.certs.acme.open_rules import open_rules
 from edgerouter.certs.acme.preflight import Preflight, issuer_of
 from edgerouter.certs.acme.provider import AcmeProvider
 from edgerouter.certs.acme.refused import Refused
@@ -23,13 +28,21 @@ from edgerouter.certs.acme.tokens import HttpProver, Tokens
 from edgerouter.certs.acme.wanted import Names, Wanted, wanted
 from edgerouter.certs.local.provider import LocalProvider
 from edgerouter.config.resolvers import Acme
-from edgerouter.config.static import EntryPoint, StaticConfiguration
+from edgerouter.config.static import EntryPoint, StaticConfiguration, default_entry_points
 from edgerouter.config.types import Problem
 from edgerouter.contracts.certificates import CertificateSource, Keyring
+from edgerouter.contracts.messages import CertificateRefused, CertificateWanted, Message
 from edgerouter.contracts.snapshot import Sample, Snapshot
 from edgerouter.errors import ConfigurationError
 
 ResolverProvider = AcmeProvider | LocalProvider
+
+
+class Asker(Protocol):
+    """A worker."""
+
+    def send(self, message: Message) -> None:
+        """Take a message."""
 
 
 class Resolvers:
@@ -42,6 +55,7 @@ class Resolvers:
         self.tokens = Tokens()
         self.providers = _make(static, points, self.tokens)
         self._points = points
+        self._defaults = default_entry_points(static)
 
     def samples(self) -> list[Sample]:
         """Metrics of all of them; called in threads."""
@@ -58,7 +72,31 @@ class Resolvers:
 
     def watched(self, source: CertificateSource) -> CertificateSource:
         """The same source, telling resolvers what routers want at each reading."""
-        return Watched(source, self.providers, self._points)
+        return Watched(source, self.providers, self._points, self._defaults)
+
+    def hear(self, process: Asker, message: Any) -> None:
+        """A worker's message of any kind, on the loop: a client may ask for a name that no certificate bears."""
+        if not isinstance(message, CertificateWanted):
+            return
+        name, point = message.name, message.entry_point
+        open_here = [(one, demand) for one, demand in _on_demand(self.providers) if point in demand.rules]
+        if not open_here:
+            _refuse(process, name, _NOBODY)
+            return
+        takes = [pair for pair in open_here if len(open_here) > 1 and pair[1].takes(name, point)]
+        (takes or open_here)[0][0].ask(name, point, partial(_refuse, process, name))
+
+
+_NOBODY: Final = 10.0  # seconds until a name is worth asking for again where nobody has certificates on demand
+
+
+def _refuse(process: Asker, name: str, seconds: float) -> None:
+    process.send(CertificateRefused(name=name, seconds=seconds))
+
+
+def _on_demand(providers: Mapping[str, ResolverProvider]) -> list[tuple[AcmeProvider, Demand]]:
+    acme = [one for one in providers.values() if isinstance(one, AcmeProvider)]
+    return [(one, one.demand) for one in acme if one.demand is not None]
 
 
 def _make(static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens: Tokens) -> dict[str, ResolverProvider]:
@@ -102,6 +140,11 @@ def _check(path: str, options: Acme, points: Mapping[str, EntryPoint]) -> None:
         if point not in points:
             known = ", ".join(sorted(points))
             raise ConfigurationError(f"{path}.httpChallenge.entryPoint: {point!r} is none; write one of {known}")
+    if options.on_demand is not None:
+        parts = urlsplit(options.on_demand.ask)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            words = "without a URL no name is certified on demand; write http://host:port/path, asked as ?domain=NAME"
+            raise ConfigurationError(f"{path}.onDemand.ask: {words}")
 
 
 def _storage(path: str, place: str) -> Storage:
@@ -131,10 +174,15 @@ class Watched(CertificateSource):
         source: CertificateSource,
         resolvers: Mapping[str, ResolverProvider],
         points: Mapping[str, EntryPoint],
+        defaults: tuple[str, ...] = (),
     ) -> None:
         self._source = source
         self._resolvers = resolvers
         self._points = points
+        self._defaults = defaults
+        on_demand = _on_demand(resolvers)
+        self._demands = {one.resolver: demand for one, demand in on_demand}
+        self._starless = {one.resolver: one.starless for one, _ in on_demand}
 
     def load(self, snapshots: Mapping[str, Snapshot]) -> Keyring:
         """See ``CertificateSource.load``."""
@@ -145,11 +193,22 @@ class Watched(CertificateSource):
         )
         local = {one.resolver for one in self._resolvers.values() if isinstance(one, LocalProvider)}
         routed = {name: one for name, one in snapshots.items() if name not in theirs}
-        asked = wanted(routed, self._points, local=local)
+        starless = [name for name, stars in self._starless.items() if stars]
+        asked = wanted(routed, self._points, self._defaults, local, starless)
         for provider in self._resolvers.values():
             provider.want(asked.pop(provider.resolver, {}), others)
         unknown = tuple(self._unknown(name, one) for name, names in asked.items() for one in names.values())
-        return msgspec.structs.replace(keyring, problems=(*keyring.problems, *unknown))
+        waits = self._open(routed)
+        return msgspec.structs.replace(keyring, problems=(*keyring.problems, *unknown), on_demand=waits)
+
+    def _open(self, snapshots: Mapping[str, Snapshot]) -> dict[str, float]:
+        """Tell resolvers which rules they may be asked for on demand; the seconds to wait, by entry point."""
+        waits: dict[str, float] = {}
+        found = open_rules(snapshots, self._points, self._defaults, self._starless)
+        for name, demand in self._demands.items():
+            demand.rules = found.get(name, {})
+            waits |= {at: max(demand.wait, waits.get(at, 0.0)) for at in demand.rules}
+        return waits
 
     def _unknown(self, resolver: str, one: Wanted) -> Problem:
         known = ", ".join(sorted(one.resolver for one in self._resolvers.values())) or "none"

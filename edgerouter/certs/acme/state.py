@@ -23,13 +23,16 @@ ISSUED: Final = "ISSUED"
 FAILED: Final = "FAILED"
 COVERED: Final = "COVERED"  # another certificate serves these names
 PARKED: Final = "PARKED"  # no router wants it any more
+REFUSED: Final = "REFUSED"  # a client asked for it, and may not have it
 
 FIRST_RETRY: Final = 60.0
 LONGEST_RETRY: Final = 86_400.0
 PARK_AFTER: Final = 7 * 86_400.0  # seconds without a router until a certificate is renewed no more
 
 # What was found before the authority was asked: to look again costs nothing.
-FREE: Final = frozenset({"NXDOMAIN", "NO_ADDRESS", "NOT_US", "CAA", "DNS", "UNREACHABLE", "STORAGE", "FAULT", "BUDGET"})
+FREE: Final = frozenset(
+    {"NXDOMAIN", "NO_ADDRESS", "NOT_US", "CAA", "DNS", "UNREACHABLE", "STORAGE", "FAULT", "BUDGET", "ASK_UNREACHABLE"}
+)
 UNSAID: Final = 3600.0  # seconds after a limit of the authority that does not say how long
 ASK_RENEWAL: Final = 6 * 3600.0  # seconds between questions when a certificate is to be renewed (RFC 9773 section 4.3)
 LEAST_ASK: Final = 60.0  # however soon the authority wants to be asked
@@ -59,6 +62,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     fix: str = ""
     not_after: float = 0.0
+    demanded: bool = False  # no router names it: a client did
     asked: float = 0.0  # the failures that somebody wants tried again before their time: those due until then
 
 
@@ -73,7 +77,7 @@ def failed(attempt: Attempt, now: float, code: str, error: str, fix: str = "", a
     """The same after a failure. ``after``: seconds that the authority itself asked to wait."""
     failures = attempt.failures + 1
     delay = min(LONGEST_RETRY, FIRST_RETRY * (2 if code in FREE else 4) ** min(failures - 1, 20))
-    if code == "RATE_LIMITED":
+    if code in ("RATE_LIMITED", "ON_DEMAND_BUDGET"):
         delay = after or UNSAID
     return msgspec.structs.replace(
         attempt,
@@ -92,6 +96,7 @@ def issued(attempt: Attempt, now: float, not_before: float, not_after: float, ra
     return Attempt(
         names=attempt.names,
         router=attempt.router,
+        demanded=attempt.demanded,
         state=ISSUED,
         since=now,
         next_attempt=renewal_of(not_before, not_after, random),

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from edgerouter.config.dynamic import Router
-from edgerouter.config.static import EntryPoint
+from edgerouter.config.dynamic import Router, RouterTLS
+from edgerouter.config.static import EntryPoint, EntryPointTLS
 from edgerouter.contracts.snapshot import Snapshot
 from edgerouter.rules.error import RuleError
 from edgerouter.rules.nodes import Call, Conjunction, Disjunction, Node
@@ -36,37 +36,41 @@ def wanted(
     points: Mapping[str, EntryPoint],
     defaults: Iterable[str] = (),
     local: Collection[str] = (),
+    starless: Collection[str] = (),
 ) -> dict[str, dict[Names, Wanted]]:
     """Return what routers want, by resolver. ``defaults``: the entry points of routers that name none; ``local``:
-    resolvers that certify any name, ``localhost`` and addresses too."""
+    resolvers that certify any name, ``localhost`` and addresses too; ``starless``: those that are not asked for the
+    wildcards of rules."""
     found: dict[str, dict[Names, Wanted]] = {}
     for provider, snapshot in snapshots.items():
         for name, router in snapshot.configuration.http.routers.items():
-            for resolver, names in _of(router, points, tuple(defaults), local):
-                one = Wanted(names, f"{name}@{provider}")
-                found.setdefault(resolver, {}).setdefault(names, one)
+            for resolver, _, tls in sections(router, points, tuple(defaults)):
+                for names in _sets(tls, router.rule, resolver in local, resolver in starless):
+                    found.setdefault(resolver, {}).setdefault(names, Wanted(names, f"{name}@{provider}"))
     return found
 
 
-def _of(
-    router: Router, points: Mapping[str, EntryPoint], defaults: Names, local: Collection[str]
-) -> Iterator[tuple[str, Names]]:
-    """Resolvers and sets of names of one router: its own, else its entry points'."""
-    sections: list[object] = [router.tls]
-    if router.tls is None:
-        listening = router.entry_points or defaults
-        sections = [points[at].http.tls for at in listening if at in points]
-    for tls in sections:
-        resolver = getattr(tls, "cert_resolver", "")
-        if resolver:
-            for names in _sets(tls, router.rule, resolver in local):
-                yield resolver, names
+def sections(
+    router: Router, points: Mapping[str, EntryPoint], defaults: Names
+) -> Iterator[tuple[str, Names, RouterTLS | EntryPointTLS]]:
+    """Resolvers of one router, each with its entry points: the router's own, else its entry points'."""
+    listening = tuple(router.entry_points or defaults)
+    if router.tls is not None:
+        if router.tls.cert_resolver:
+            yield router.tls.cert_resolver, listening, router.tls
+        return
+    for at in listening:
+        tls = points[at].http.tls if at in points else None
+        if tls is not None and tls.cert_resolver:
+            yield tls.cert_resolver, (at,), tls
 
 
-def _sets(tls: object, rule: str, local: bool) -> Iterator[Names]:
-    domains = getattr(tls, "domains", ())
+def _sets(tls: RouterTLS | EntryPointTLS, rule: str, local: bool, starless: bool) -> Iterator[Names]:
+    domains = tls.domains
     if not domains:
         names = tuple(dict.fromkeys(hosts(rule, local)))
+        if starless:
+            names = tuple(name for name in names if not name.startswith("*."))
         if names:
             yield names
     for domain in domains:
