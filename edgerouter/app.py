@@ -184,9 +184,8 @@ class Control:
         self._workers.listen(self._greet)
         self._explainer = Explainer(static, prepared.points, self._picture)
         self._missed = Missed()
-        self._workers.listen(self._missed.hear)
-        if self._resolvers is not None:
-            self._workers.listen(self._resolvers.hear)
+        for hear in (self._missed.hear, *(() if self._resolvers is None else (self._resolvers.hear,))):
+            self._workers.listen(hear)
         self._certificates = Store(native=openssl.REASON, state=None if left is None else left.certificates)
         self._add_samples(shared)
         self._reclaim = Reclaim(

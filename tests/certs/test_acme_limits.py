@@ -121,7 +121,11 @@ def orders(pebble: Pebble) -> int:
         ("*.a.b.example.com", "example.com"),
         ("a.example.co.uk", "example.co.uk"),
         ("example.de", "example.de"),
-        ("a.abc.de", "a.abc.de"),
+        ("a.abc.de", "abc.de"),
+        ("shop.a.github.io", "a.github.io"),
+        ("github.io", "github.io"),
+        ("a.b.c.internal", "c.internal"),
+        ("A.Example.COM", "example.com"),
     ],
 )
 def test_registered_domains(name: str, domain: str) -> None:

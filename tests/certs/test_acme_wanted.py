@@ -69,6 +69,14 @@ def test_routers_and_entry_points_ask() -> None:
     }
 
 
+def test_an_entry_points_resolver_counts_for_routers_that_name_no_entry_point() -> None:
+    http = HttpConfiguration(routers={"r": Router(rule="Host(`a.test`)")})
+    snapshots = {"file": Snapshot(configuration=DynamicConfiguration(http=http))}
+    points = {"web": EntryPoint(), "websecure": EntryPoint(http=EntryPointHttp(tls=EntryPointTLS(cert_resolver="le")))}
+    assert list(wanted(snapshots, points, ("web", "websecure"))["le"]) == [("a.test",)]
+    assert wanted(snapshots, points, ("web",)) == {}
+
+
 @pytest.mark.parametrize(
     ("given", "names", "answer"),
     [

@@ -16,7 +16,7 @@ from live.acme_rig import command, edge, orders, served
 from live.toolbox import EchoServer, Router, fetch
 from pebble_ca import Pebble, free_port
 
-FLOOD, AT_ONCE = 1000, 50
+FLOOD, AT_ONCE = 400, 40
 
 
 @pytest.fixture
