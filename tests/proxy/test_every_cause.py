@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import pathlib
 import re
 
@@ -28,6 +29,7 @@ TABLES = (
 )
 
 
+@functools.cache
 def provoked_elsewhere() -> set[str]:
     """Causes that a test beside the tables expects as an exchange's record or log line; each in quotation marks in an
     assertion, or as a parameter or an argument of ``check``, which asserts it."""
