@@ -82,5 +82,6 @@ start_daemon() {
 [ -z "$packages" ] || install_packages
 # Built once into a cache, about ten minutes; the tests of Kubernetes need it.
 "$(dirname "$0")/kube-apiserver.sh" >/dev/null || missing "kube-apiserver could not be built (see above)"
+"$(dirname "$0")/pebble.sh" >/dev/null || missing "pebble could not be built (see above)"
 daemon_answers || start_daemon
 exit "$failed"

@@ -77,15 +77,20 @@ def routed(url: str, *hosts: str) -> dict[str, Any]:
     return {"http": {"routers": routers, "services": {"s": {"loadBalancer": {"servers": [{"url": url}]}}}}}
 
 
-def served(port: int, host: str) -> tuple[str, set[str]]:
-    """Issuer and names of the certificate that a client gets."""
+def certificate_of(port: int, host: str) -> x509.Certificate:
+    """The one that a client gets."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
         socket.create_connection(("127.0.0.1", port), 30) as raw,
         context.wrap_socket(raw, server_hostname=host) as tls,
     ):
-        found = x509.load_der_x509_certificate(tls.getpeercert(True) or b"")
+        return x509.load_der_x509_certificate(tls.getpeercert(True) or b"")
+
+
+def served(port: int, host: str) -> tuple[str, set[str]]:
+    """Issuer and names of the certificate that a client gets."""
+    found = certificate_of(port, host)
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return found.issuer.rfc4514_string(), set(names.get_values_for_type(x509.DNSName))
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import json
+import signal
 import ssl
 import subprocess
 import time
@@ -13,13 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live.acme_rig import certified, edge, orders, routed, served
+from live.acme_rig import certificate_of, certified, edge, orders, routed, served
 from live.docker_daemon import Boxes, boxes, docker  # noqa: F401 - a fixture
 from live.toolbox import EchoServer, exchange, until
-from pebble_ca import Pebble, free_port
+from pebble_ca import Pebble, free_port, with_renewal_information
 
+from edgerouter.certs.acme.account import Account
 from edgerouter.certs.acme.stores.file import FileStorage
 from edgerouter.certs.local.ca import open_authority
+from edgerouter.config.resolvers import Acme
 
 CLIENTS, PAUSE = 20, 0.04  # 500 requests a second
 
@@ -104,6 +107,29 @@ async def test_a_renewal_under_load_loses_no_request(pebble: Pebble, tmp_path: P
             await asyncio.gather(*clients)
             assert set(statuses) == {200}
     assert orders(pebble) == 1
+
+
+async def test_a_certificate_that_the_authority_revoked_is_replaced(tmp_path: Path) -> None:
+    """It says so by renewal information (RFC 9773), which is asked for every six hours, and at once after SIGHUP."""
+    host, folder, path = "a.example.com", tmp_path / "authority", tmp_path / "acme.json"
+    folder.mkdir()
+    with Pebble(folder, free_port(), free_port(), with_renewal_information()).running() as pebble:
+        async with edge(tmp_path, pebble, routed("http://127.0.0.1:1", host), tlsChallenge={}) as router:
+            await certified(router, host)
+            old = await asyncio.to_thread(certificate_of, router.port("websecure"), host)
+            await until(lambda: "renewalInfo/" in (folder / "pebble.log").read_text(), "a first question", 60)
+            acme = Acme(ca_server=pebble.directory, ca_certificates=(str(pebble.ca),))
+            account = Account(acme, FileStorage(str(path)), "le")
+            await asyncio.to_thread(lambda: account.connected().revoke(old, 0))
+            router.process.send_signal(signal.SIGHUP)
+            line = await until(lambda: router.find_log("wants a.example.com renewed at once"), "the reason", 60)
+            assert line["level"] == "warn"
+            new = old
+            end = time.monotonic() + 60
+            while new.serial_number == old.serial_number:
+                assert time.monotonic() < end, f"{old.serial_number:x} is still served: {router.log_text()[-2000:]}"
+                new = await asyncio.to_thread(certificate_of, router.port("websecure"), host)
+            assert "Pebble" in new.issuer.rfc4514_string() and orders(pebble) == 2
 
 
 @contextlib.contextmanager

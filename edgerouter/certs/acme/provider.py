@@ -25,6 +25,7 @@ from edgerouter.certs.acme.lines import line, problem, when
 from edgerouter.certs.acme.numbers import Numbers
 from edgerouter.certs.acme.ordering import Ended, Ordering, known
 from edgerouter.certs.acme.preflight import Preflight
+from edgerouter.certs.acme.renewals import Renewals
 from edgerouter.certs.acme.state import Attempt
 from edgerouter.certs.acme.storage import Storage, StorageError
 from edgerouter.certs.acme.threads import in_thread
@@ -76,7 +77,7 @@ class AcmeProvider(Provider):
         self._others: frozenset[Names] = frozenset()
         self._changed = asyncio.Event()
         self._turn = asyncio.Event()
-        self._issued = asyncio.Event()
+        self._renewals = Renewals(self._certificates, self._attempts, self._ordering.renewal_time, self._renew_at)
         self._numbers = Numbers(resolver)
         self._open = OpenChallenges(resolver, self._changed.set)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -119,6 +120,10 @@ class AcmeProvider(Provider):
         self._turn.set()
         return len(found)
 
+    def reload(self) -> None:
+        """Ask the authority anew when certificates are to be renewed: it may have revoked one (SIGHUP), on the loop."""
+        self._renewals.again()
+
     @property
     def starless(self) -> bool:
         """True when it has certificates on demand, and no way to those with a star."""
@@ -140,7 +145,7 @@ class AcmeProvider(Provider):
             self._load(one)
         tasks = [asyncio.ensure_future(self._work())]
         if self._options.renewal_info:
-            tasks.append(asyncio.ensure_future(self._ask_renewals()))
+            tasks.append(asyncio.ensure_future(self._renewals.run()))
         if self._together.shared and self._options.tls_challenge is not None:
             tasks.append(asyncio.ensure_future(self._follow()))
         try:
@@ -201,24 +206,6 @@ class AcmeProvider(Provider):
                     log.warning("%s: challenges of other routers are not seen: %s", self._resolver, error)
                 silent = True
             await asyncio.sleep(LOOK_SECONDS)
-
-    async def _ask_renewals(self) -> None:
-        """Ask the authority now and then when it wants certificates renewed; it says "now" of one that it revoked."""
-        asked: dict[Names, tuple[Issued, float]] = {}
-        while True:
-            now = time.time()
-            for names, one in list(self._certificates.items()):
-                before, again = asked.get(names, (None, 0.0))
-                known_one = self._attempts.get(names)
-                if known_one is None or known_one.state != state.ISSUED or (one is before and now < again):
-                    continue
-                found = await in_thread(partial(self._ordering.renewal_time, one))
-                asked[names] = (one, now + state.ASK_RENEWAL if found is None else max(found[1], now + state.LEAST_ASK))
-                if found is not None and self._certificates.get(names) is one:
-                    self._renew_at(names, found[0])
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._issued.wait(), state.LEAST_ASK)
-            self._issued.clear()
 
     def _renew_at(self, names: Names, moment: float) -> None:
         attempt = self._attempts[names]
@@ -339,7 +326,7 @@ class AcmeProvider(Provider):
             self._numbers.attempt("" if ended.attempt is None else ended.attempt.code)
         if ended.issued is not None:
             self._certificates[names] = ended.issued
-            self._issued.set()
+            self._renewals.look()
             self._set(msgspec.structs.replace(known(ended.issued, attempt.router), demanded=attempt.demanded))
             how = "a certificate" if ended.ours else "another router's certificate"
             log.info("%s: %s for %s", self._resolver, how, ", ".join(names), extra={"event": "certificate"})
