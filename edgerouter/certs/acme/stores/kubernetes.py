@@ -1,7 +1,7 @@
 """The storage in Kubernetes: a Secret for each key, a Lease for each lock, in one namespace.
 
-The router's account needs there: get, list, create, update and delete of ``secrets``, and of ``leases`` in the group
-``coordination.k8s.io``. Names of Secrets are hashes; the key stands in the annotation ``edgerouter.io/key``.
+What the router's account needs there stands in ``config/samples/kubernetes/certificate-store.yml``. Names of Secrets
+are hashes; the key stands in the annotation ``edgerouter.io/key``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ SECONDS: Final = 15.0  # for an answer
 _KEY: Final = "edgerouter.io/key"
 _SECTION: Final = "edgerouter.io/section"
 _KNOWN: Final = frozenset({"prefix", "endpoint", "token", "ca"})
-_ABSENT, _CONFLICT = 404, 409
+_FORBIDDEN, _ABSENT, _CONFLICT = 403, 404, 409
+_RIGHTS: Final = "config/samples/kubernetes/certificate-store.yml"
 _Answer = TypeVar("_Answer")
 
 
@@ -105,7 +106,8 @@ class KubernetesStorage:
         try:
             return asyncio.run_coroutine_threadsafe(asyncio.wait_for(asking, SECONDS), self._loop).result()
         except ApiError as error:
-            raise StorageError(f"Kubernetes refuses: {error}") from error
+            hint = f"; {_RIGHTS} has the rights that it needs" if error.code == _FORBIDDEN else ""
+            raise StorageError(f"Kubernetes refuses: {error}{hint}") from error
         except (ConnectionError, TimeoutError, ConfigurationError) as error:
             words = error.message if isinstance(error, ConfigurationError) else str(error)
             raise StorageError(words or f"Kubernetes does not answer within {SECONDS:.0f} s") from error
