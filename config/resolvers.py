@@ -66,14 +66,20 @@ class DnsChallenge(Model, frozen=True):
 
 
 class Preflight(Model, frozen=True):
-    """What is looked at before an order is placed. Not in Traefik."""
+    """What is looked at before an order is placed: the DNS, CAA, and whether the name's addresses lead to this router.
+    Not in Traefik."""
 
-    # look at all; off for names that only the authority can resolve
+    # look at all; off for names that only the authority can resolve, or where this router cannot reach its own public
+    # address (a NAT without a way back)
     enabled: bool = True
     # DNS servers to ask, as host:port; empty: the system's
     resolvers: tuple[str, ...] = ()
     # the name by which CAA records mean this authority; empty: that of the well-known ones
     issuer: str = ""
+    # where this authority comes for HTTP-01; other than 80 at authorities for tests only
+    http_port: int = 80
+    # where this authority comes for TLS-ALPN-01; other than 443 at authorities for tests only
+    tls_port: int = 443
 
 
 class OrderBudget(Model, frozen=True):

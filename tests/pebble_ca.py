@@ -109,6 +109,17 @@ class Pebble:
         url = f"http://127.0.0.1:{self.manage_port}/{what}"
         urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode()), timeout=10).close()
 
+    def record_writer(self) -> Path:
+        """A program that writes TXT records, as DNS provider ``exec`` calls it."""
+        script = self.folder / "write"
+        script.write_text(
+            "#!/bin/sh\n"
+            "[ $1 = present ] && what=set-txt || what=clear-txt\n"
+            f'curl -sf -d "{{\\"host\\": \\"$2\\", \\"value\\": \\"$3\\"}}" http://127.0.0.1:{self.manage_port}/$what\n'
+        )
+        script.chmod(0o700)
+        return script
+
     def stop(self) -> None:
         for process in self._processes:
             process.terminate()

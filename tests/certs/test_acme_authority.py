@@ -22,6 +22,7 @@ from edgerouter.certs.acme.refused import Refused
 from edgerouter.certs.acme.stores.file import FileStorage
 from edgerouter.certs.acme.tokens import HttpProver, Tokens
 from edgerouter.config.resolvers import Acme, DnsChallenge
+from edgerouter.config.resolvers import Preflight as Looking
 
 WANTING = sorted(PROVIDERS.keys() - {"route53"})  # that one may run where the machine itself is trusted
 
@@ -97,15 +98,8 @@ def test_an_authority_that_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_a_wildcard_by_a_program_that_writes_records(pebble: Pebble, tmp_path: Path) -> None:
-    script = tmp_path / "write"
-    script.write_text(
-        "#!/bin/sh\n"
-        f"[ $1 = present ] && what=set-txt || what=clear-txt\n"
-        f'curl -sf -d "{{\\"host\\": \\"$2\\", \\"value\\": \\"$3\\"}}" http://127.0.0.1:{pebble.manage_port}/$what\n'
-    )
-    script.chmod(0o700)
     challenge = DnsChallenge(provider="exec", resolvers=(pebble.dns,))
-    prover = DnsProver(challenge, make_writer("exec", {"EXEC_PATH": str(script)}))
+    prover = DnsProver(challenge, make_writer("exec", {"EXEC_PATH": str(pebble.record_writer())}))
     authority = Authority(options(pebble), FileStorage(str(tmp_path / "acme.json")), "le", [prover])
     one = authority.obtain(("*.example.com", "example.com"))
     assert names_of(one.certificate) == {"*.example.com", "example.com"}
@@ -130,7 +124,8 @@ def test_a_writer_that_lacks_something_says_what(provider: str) -> None:
 
 def test_preflight_names_what_would_fail(pebble: Pebble) -> None:
     tokens = Tokens()
-    look = Preflight("letsencrypt.org", (pebble.dns,), HttpProver(tokens, 0), pebble.http_port)
+    looking = Looking(resolvers=(pebble.dns,), http_port=pebble.http_port)
+    look = Preflight("letsencrypt.org", looking, HttpProver(tokens, 0))
     pebble.tell("add-caa", host="barred.example.com", policies=[{"tag": "issue", "value": "other.test"}])
     pebble.tell("add-caa", host="fine.example.com", policies=[{"tag": "issue", "value": "letsencrypt.org; x=1"}])
     pebble.tell("set-servfail", host="broken.example.com")

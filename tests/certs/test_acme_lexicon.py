@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import importlib
-import json
-import socket
-import threading
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import dns.message
 import dns.resolver
 import dns.rrset
 import pytest
+from small_servers import dns_server, json_server
 
 from edgerouter.certs.acme.dns01.lexicon import PROVIDERS
 from edgerouter.certs.acme.dns01.writers import make_writer
@@ -29,32 +27,20 @@ RECORD = "_acme-challenge.a.example.com."
 @pytest.fixture
 def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The system's DNS has one zone, example.com."""
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("127.0.0.1", 0))
 
-    def serve() -> None:
-        while True:
-            data, client = server.recvfrom(4096)
-            if data == b"end":
-                return
-            query = dns.message.from_wire(data)
-            answer = dns.message.make_response(query)
-            answer.flags |= dns.flags.AA
-            name = query.question[0].name
-            if str(name) == "example.com.":
-                soa = "ns.example.com. a.example.com. 1 2 3 4 5"
-                answer.answer.append(dns.rrset.from_text(name, 60, "IN", "SOA", soa))
-            server.sendto(answer.to_wire(), client)
+    def answer(query: dns.message.Message) -> dns.message.Message:
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.AA
+        if str(query.question[0].name) == "example.com.":
+            soa = "ns.example.com. a.example.com. 1 2 3 4 5"
+            response.answer.append(dns.rrset.from_text("example.com.", 60, "IN", "SOA", soa))
+        return response
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    resolver = dns.resolver.Resolver(configure=False)
-    resolver.nameservers, resolver.port = ["127.0.0.1"], server.getsockname()[1]
-    monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
-    yield
-    server.sendto(b"end", server.getsockname())
-    thread.join(30)
-    server.close()
+    with dns_server(answer) as port:
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = ["127.0.0.1"], port
+        monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
+        yield
 
 
 @contextlib.contextmanager
@@ -62,38 +48,18 @@ def powerdns() -> Iterator[tuple[str, list[Any]]]:
     """Its API for one zone; what it was told, and its answers follow that."""
     told: list[Any] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.headers["X-API-Key"] != "s3cret":
-                self.reply(401, {"error": f"the key {self.headers['X-API-Key']} is wrong"})
-            assert self.path == "/api/v1/servers/localhost/zones/example.com."
-            records = [{**one, "ttl": 60} for one in told[-1:] if one["records"]]
-            self.reply(200, {"kind": "Native", "rrsets": records})
-
-        def do_PATCH(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    def answer(method: str, path: str, headers: Message, body: Any) -> tuple[int, Any]:
+        if headers["X-API-Key"] != "s3cret":
+            return 401, {"error": f"the key {headers['X-API-Key']} is wrong"}
+        assert path == "/api/v1/servers/localhost/zones/example.com."
+        if method == "PATCH":
             told.extend(body["rrsets"])
-            self.reply(204, None)
+            return 204, None
+        records = [{**one, "ttl": 60} for one in told[-1:] if one["records"]]
+        return 200, {"kind": "Native", "rrsets": records}
 
-        def reply(self, status: int, body: Any) -> None:
-            data = b"" if body is None else json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *words: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", told
-    finally:
-        server.shutdown()
-        thread.join(30)
-        server.server_close()
+    with json_server(answer) as url:
+        yield url, told
 
 
 def test_a_record_is_written_and_taken_away(zone: None, tmp_path: Path) -> None:

@@ -6,13 +6,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import http.server
 import json
 import ssl
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from pebble_ca import Pebble, free_port
+from small_servers import Answer, json_server
 
 from edgerouter.certs.acme import state
 from edgerouter.certs.acme.account import seconds_of
@@ -53,47 +53,23 @@ def front(pebble: Pebble, limited: bool = False) -> Iterator[tuple[str, list[str
     for is to be renewed at once, others in a month. ``limited``: new orders are refused for two hours."""
     asked: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/dir":
-                url = pebble.directory
-                with urllib.request.urlopen(url, context=ssl._create_unverified_context()) as answer:
-                    found = json.load(answer) | {"renewalInfo": f"{own}/ari"}
-                self.reply(200, found | ({"newOrder": f"{own}/order"} if limited else {}))
-                return
-            asked.append(self.path.rpartition("/")[2])
-            first = asked[-1] == asked[0]
-            start = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=-2 if first else 30)
-            window = {"start": start.isoformat(), "end": (start + datetime.timedelta(days=1)).isoformat()}
-            self.reply(200, {"suggestedWindow": window})
-
-        def do_POST(self) -> None:
+    def answer(method: str, path: str, headers: Message, body: Any) -> Answer:
+        if method == "POST":
             asked.append("order")
             problem = {"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many certificates"}
-            self.reply(429, problem, {"Retry-After": "7200"})
+            return 429, problem, {"Retry-After": "7200"}
+        own = f"http://{headers['Host']}"
+        if path == "/dir":
+            with urllib.request.urlopen(pebble.directory, context=ssl._create_unverified_context()) as response:
+                found = json.load(response) | {"renewalInfo": f"{own}/ari"}
+            return 200, found | ({"newOrder": f"{own}/order"} if limited else {})
+        asked.append(path.rpartition("/")[2])
+        start = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=-2 if asked[-1] == asked[0] else 30)
+        window = {"start": start.isoformat(), "end": (start + datetime.timedelta(days=1)).isoformat()}
+        return 200, {"suggestedWindow": window}
 
-        def reply(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *words: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    own = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"{own}/dir", asked
-    finally:
-        server.shutdown()
-        thread.join(30)
-        server.server_close()
+    with json_server(answer) as url:
+        yield f"{url}/dir", asked
 
 
 def ordering(acme: Acme, path: Path, tokens: Tokens) -> Ordering:

@@ -15,6 +15,7 @@ from aiohttp import web
 from live.acme_rig import certified, command, edge, orders, routed, served
 from live.toolbox import EchoServer, Router, fetch, until
 from pebble_ca import Pebble, free_port
+from small_servers import dns_server, without
 
 
 @pytest.fixture
@@ -23,6 +24,17 @@ def pebble(tmp_path: Path) -> Iterator[Pebble]:
     folder.mkdir()
     with Pebble(folder, free_port(), free_port()).running() as authority:
         yield authority
+
+
+async def test_a_wildcard_is_proved_by_the_dns_and_served(
+    pebble: Pebble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXEC_PATH", str(pebble.record_writer()))
+    challenge = {"provider": "exec", "resolvers": [pebble.dns]}
+    async with EchoServer() as echo:
+        dynamic = routed(echo.url, "*.example.com")
+        async with edge(tmp_path, pebble, dynamic, dnsChallenge=challenge) as router:
+            assert await certified(router, "any.example.com") == {"*.example.com"}
 
 
 @pytest.mark.parametrize("challenge", ["tlsChallenge", "httpChallenge"])
@@ -57,7 +69,10 @@ async def test_http_proofs_go_before_a_redirection_to_https(pebble: Pebble, tmp_
             assert (await fetch(router.port(), path, host="a.example.com")).status == 404
 
 
-async def test_bad_names_beside_good_ones_are_told_and_never_ordered(pebble: Pebble, tmp_path: Path) -> None:
+@pytest.mark.parametrize("challenge", ["tlsChallenge", "httpChallenge"])
+async def test_bad_names_beside_good_ones_are_told_and_never_ordered(
+    pebble: Pebble, tmp_path: Path, challenge: str
+) -> None:
     told: list[dict[str, Any]] = []
 
     async def hook(request: web.Request) -> web.Response:
@@ -66,42 +81,44 @@ async def test_bad_names_beside_good_ones_are_told_and_never_ordered(pebble: Peb
 
     pebble.tell("add-caa", host="barred.example.com", policies=[{"tag": "issue", "value": "other.test"}])
     pebble.tell("add-aaaa", host="wrong.example.com", addresses=["::1"])
-    pebble.tell("set-servfail", host="gone.example.com")
     app = web.Application()
     app.router.add_post("/", hook)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     good = [f"good{number}.example.com" for number in range(5)]
-    bad = {"barred.example.com": "CAA", "gone.example.com": "DNS"}
+    bad = {"barred.example.com": "CAA", "gone.example.com": "NXDOMAIN", "wrong.example.com": "NOT_US"}
     async with EchoServer() as echo:
         hostile = routed(echo.url, *good, *bad)
-        acme = {
-            "tlsChallenge": {},
-            "preflight": {"enabled": True, "resolvers": [pebble.dns], "issuer": "letsencrypt.org"},
-            "webhook": f"http://127.0.0.1:{runner.addresses[0][1]}/",
-        }
-        async with edge(tmp_path, pebble, hostile, **acme) as router:
-            for host in good:
-                assert await certified(router, host) == {host}
-            await until(lambda: len(told) >= len(bad), "a message for each bad name", 60)
-            assert {one["names"][0]: one["code"] for one in told} == bad
-            assert all(one["error"] and one["nextAttempt"] for one in told)
-            code, text = await command(router, "certificates")
-            lines = text.splitlines()
-            assert code == 1 and sum(line.startswith("FAILED") for line in lines) == len(bad), text
-            assert sum(line.startswith("ISSUED") for line in lines) == len(good), text
-            metrics = (await fetch(router.port("traefik"), "/metrics")).body.decode()
-            for reason in bad.values():
-                assert f'edgerouter_acme_failures_total{{resolver="le",code="{reason}"}} 1' in metrics
-            assert 'edgerouter_acme_certificates{resolver="le",state="ISSUED"} 5' in metrics
-            pebble.tell("clear-caa", host="barred.example.com")
-            assert (await command(router, "certificates", "retry", "barred.example.com"))[0] == 0
-            assert await certified(router, "barred.example.com") == {"barred.example.com"}
-            assert (await command(router, "certificates", "retry", "barred.example.com"))[0] == 1
-            issuer, _ = await asyncio.to_thread(served, router.port("websecure"), "gone.example.com")
-            assert "Pebble" not in issuer
-    assert orders(pebble) == len(good) + 1
+        with dns_server(without("gone.example.com", pebble.dns)) as port:
+            looked_at = {"resolvers": [f"127.0.0.1:{port}"], "issuer": "letsencrypt.org"}
+            ports = {"httpPort": pebble.http_port, "tlsPort": pebble.tls_port}
+            acme = {
+                challenge: {"entryPoint": "web"} if challenge == "httpChallenge" else {},
+                "preflight": {"enabled": True, **looked_at, **ports},
+                "webhook": f"http://127.0.0.1:{runner.addresses[0][1]}/",
+            }
+            async with edge(tmp_path, pebble, hostile, **acme) as router:
+                for host in good:
+                    assert await certified(router, host) == {host}
+                await until(lambda: len(told) >= len(bad), "a message for each bad name", 60)
+                code, text = await command(router, "certificates")
+                lines = text.splitlines()
+                assert code == 1 and sum(line.startswith("FAILED") for line in lines) == len(bad), text
+                assert sum(line.startswith("ISSUED") for line in lines) == len(good), text
+                metrics = (await fetch(router.port("traefik"), "/metrics")).body.decode()
+                for reason in bad.values():
+                    assert f'edgerouter_acme_failures_total{{resolver="le",code="{reason}"}} 1' in metrics
+                assert 'edgerouter_acme_certificates{resolver="le",state="ISSUED"} 5' in metrics
+                pebble.tell("clear-caa", host="barred.example.com")
+                assert (await command(router, "certificates", "retry", "barred.example.com"))[0] == 0
+                assert await certified(router, "barred.example.com") == {"barred.example.com"}
+                assert (await command(router, "certificates", "retry", "barred.example.com"))[0] == 1
+                issuer, _ = await asyncio.to_thread(served, router.port("websecure"), "gone.example.com")
+                assert "Pebble" not in issuer
+                assert sorted((one["names"][0], one["code"]) for one in told) == sorted(bad.items()), told
+                assert all(one["error"] and one["fix"] and one["nextAttempt"] for one in told), told
+    assert orders(pebble) == len(good) + 1, (pebble.folder / "pebble.log").read_text()[-2000:]
     await runner.cleanup()
 
 

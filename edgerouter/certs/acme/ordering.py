@@ -27,7 +27,8 @@ log = logging.getLogger("edgerouter.acme")
 _FIXES: Final = {
     "NXDOMAIN": "add an A or AAAA record, or correct the router's rule",
     "NO_ADDRESS": "add an A or AAAA record",
-    "NOT_US": "let the record point to this router, and port 80 lead to the challenge's entry point",
+    "NOT_US": "let every A and AAAA record lead to the challenge's entry point (port 80, for tlsChallenge 443), or "
+    "set preflight.enabled=false where the router cannot reach its own public address",
     "CAA": "add this authority to the CAA record",
     "RATE_LIMITED": "wait: the next attempt is set to when the authority allows it",
     "NO_CHALLENGE": "add httpChallenge, tlsChallenge or dnsChallenge (wildcards need dnsChallenge)",

@@ -6,18 +6,37 @@ from __future__ import annotations
 
 import http.client
 import secrets
-from collections.abc import Sequence
-from typing import Final
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import dns.exception
 import dns.name
 import dns.resolver
 
+from edgerouter.certs.acme.authority import Prover
 from edgerouter.certs.acme.refused import Refused
+from edgerouter.certs.acme.tlsalpn import TlsProver
 from edgerouter.certs.acme.tokens import PATH, HttpProver
+from edgerouter.config.resolvers import Preflight as Options
 
 SECONDS: Final = 5.0
+ACME_PROTOCOL: Final = "acme-tls/1"  # RFC 8737
+Look = Callable[[str, str, int, str], str]
+
+
+class Place(Protocol):
+    """A prover's place for proofs that no authority has asked for."""
+
+    def put(self, name: str, token: str, authorization: str) -> str:
+        """Have it in place when this returns; what is to be seen there."""
+
+    def remove(self, name: str, token: str) -> None:
+        """Take it away."""
+
+
 # The names by which well-known authorities are named in CAA records, by their directory's host.
 _ISSUERS: Final = {
     "api.letsencrypt.org": "letsencrypt.org",
@@ -40,14 +59,14 @@ def make_resolver(servers: Sequence[str]) -> dns.resolver.Resolver:
 
 
 class Preflight:
-    """Looks at one name at a time. ``issuer``: the authority's name in CAA records, "" not to look at those. With
-    ``pages`` the authority will come over HTTP, to ``port``, and we go first."""
+    """Looks at one name at a time. ``issuer``: the authority's name in CAA records, "" not to look at those.
+    ``prover``: how names are proved; where the authority will come to the name's address, we go first."""
 
-    def __init__(self, issuer: str, servers: Sequence[str], pages: HttpProver | None, port: int = 80) -> None:
-        self._resolver = make_resolver(servers)
+    def __init__(self, issuer: str, options: Options, prover: Prover | None = None) -> None:
+        self.prover = prover
+        self._resolver = make_resolver(options.resolvers)
         self._issuer = issuer
-        self._pages = pages
-        self._port = port
+        self._options = options
 
     def check(self, name: str, by_dns: bool) -> None:
         """Raises Refused with ``NXDOMAIN``, ``NO_ADDRESS``, ``CAA`` or ``NOT_US``. ``by_dns``: proved by a TXT record,
@@ -56,9 +75,10 @@ class Preflight:
         if by_dns:
             return
         addresses = self._addresses(name)
-        if self._pages is not None:
-            for address in addresses:
-                self._reach(name, address)
+        if isinstance(self.prover, HttpProver):
+            self._reach(name, addresses, self._options.http_port, self.prover, _page_at)
+        elif isinstance(self.prover, TlsProver):
+            self._reach(name, addresses, self._options.tls_port, self.prover, _certificate_at)
 
     def _ask(self, name: str, kind: str) -> list[str]:
         try:
@@ -104,24 +124,48 @@ class Preflight:
             said = ", ".join(repr(value) for value in issue)
             raise Refused("CAA", f"{name}: the CAA record of {at} allows {said}, not {self._issuer!r}")
 
-    def _reach(self, name: str, address: str) -> None:
-        """Ask for a token of our own the way that the authority will: whoever answers must be us."""
-        assert self._pages is not None
-        token, proof = secrets.token_urlsafe(24), secrets.token_urlsafe(16)
-        self._pages.show(name, token, proof, "")
+    @staticmethod
+    def _reach(name: str, addresses: Sequence[str], port: int, prover: Place, look: Look) -> None:
+        """Ask for a proof of our own the way that the authority will: whoever answers must be us."""
+        token = secrets.token_urlsafe(24)
         try:
-            connection = http.client.HTTPConnection(address, self._port, timeout=SECONDS)
-            connection.request("GET", f"{PATH}{token}", headers={"Host": name, "Connection": "close"})
-            body = connection.getresponse().read(200).decode("latin-1")
-            connection.close()
-        except (OSError, http.client.HTTPException) as error:
-            raise Refused(
-                "NOT_US", f"{name} is {address}, and port {self._port} there does not answer: {error}"
-            ) from error
+            proof = prover.put(name, token, secrets.token_urlsafe(16))
+            for address in addresses:
+                found = _looked(look, name, address, port, token)
+                if found.strip() != proof.strip():
+                    words = f"{name} is {address}, and that is somebody else: our own proof is not there"
+                    raise Refused("NOT_US", words)
         finally:
-            self._pages.remove(name, token)
-        if body.strip() != proof:
-            raise Refused("NOT_US", f"{name} is {address}, and that is somebody else: our own token is not there")
+            prover.remove(name, token)
+
+
+def _looked(look: Look, name: str, address: str, port: int, token: str) -> str:
+    try:
+        return look(name, address, port, token)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        words = f"{name} is {address}, and port {port} there does not answer as this router does: {error}"
+        raise Refused("NOT_US", words) from error
+
+
+def _page_at(name: str, address: str, port: int, token: str) -> str:
+    connection = http.client.HTTPConnection(address, port, timeout=SECONDS)
+    try:
+        connection.request("GET", f"{PATH}{token}", headers={"Host": name, "Connection": "close"})
+        return connection.getresponse().read(200).decode("latin-1")
+    finally:
+        connection.close()
+
+
+def _certificate_at(name: str, address: str, port: int, token: str) -> str:
+    """As RFC 8737 section 3 has the authority come."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([ACME_PROTOCOL])
+    with (
+        socket.create_connection((address, port), SECONDS) as raw,
+        context.wrap_socket(raw, server_hostname=name) as tls,
+    ):
+        return ssl.DER_cert_to_PEM_cert(tls.getpeercert(True) or b"")
 
 
 def issuer_of(directory: str) -> str:

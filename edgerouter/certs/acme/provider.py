@@ -61,7 +61,9 @@ class AcmeProvider(Provider):
         if options.tls_challenge is not None:
             delay = float(options.tls_challenge.delay)
             provers = [*provers, TlsProver(self._challenge, delay, self._together)]
-        by_dns = [prover.type for prover in provers] == [DNS]
+        by_dns = provers[0].type == DNS if provers else False  # the first is taken wherever it is offered
+        if preflight is not None and provers:
+            preflight.prover = provers[0]
         budget = Budget(storage, resolver, options.budget.per_domain, float(options.budget.period))
         authority = Authority(options, storage, resolver, provers)
         given = options.on_demand

@@ -118,17 +118,12 @@ def _make(static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens:
         if together.shared and options.http_challenge is not None:
             tokens.elsewhere.append(together)
         provers = _provers(path, options, tokens, together)
-        preflight = _preflight(options, HttpProver(tokens, 0.0, together))
-        provider = AcmeProvider(name, options, stores[options.storage], provers, preflight)
+        preflight = Preflight(options.preflight.issuer or issuer_of(options.ca_server), options.preflight)
+        provider = AcmeProvider(
+            name, options, stores[options.storage], provers, preflight if options.preflight.enabled else None
+        )
         made[provider.context.name] = provider
     return made
-
-
-def _preflight(options: Acme, pages: HttpProver) -> Preflight | None:
-    if not options.preflight.enabled:
-        return None
-    by_http = pages if options.http_challenge is not None else None
-    return Preflight(options.preflight.issuer or issuer_of(options.ca_server), options.preflight.resolvers, by_http)
 
 
 def _check(path: str, options: Acme, points: Mapping[str, EntryPoint]) -> None:

@@ -98,11 +98,16 @@ class HttpProver:
 
     def show(self, name: str, token: str, authorization: str, validation: str) -> None:
         """At once in place."""
+        self.put(name, token, authorization)
+        if self._seconds:
+            self._delay.wait(self._seconds)
+
+    def put(self, name: str, token: str, authorization: str) -> str:
+        """The same without the delay; the page's text. Raises StorageError."""
         self._tokens.put(name, token, authorization)
         if self._together is not None:
             self._together.show_page(name, token, authorization)
-        if self._seconds:
-            self._delay.wait(self._seconds)
+        return authorization
 
     def remove(self, name: str, token: str) -> None:
         """See ``authority.Prover.remove``."""
