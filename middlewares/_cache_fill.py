@@ -11,7 +11,7 @@ from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
 from edgerouter.middlewares._cache_policy import Freshness
 from edgerouter.middlewares._cache_store import Entry, Store, vary_names, vary_values
-from edgerouter.middlewares._slices import Listener
+from edgerouter.middlewares._slices import Listener, Pieces
 
 _PASS: Final = 30.0  # seconds for which nobody waits for a key that could not be stored
 _MOST_PASSING: Final = 4096
@@ -105,7 +105,7 @@ class Fill(Listener):
         self._ask = ask
         self._most = most
         self._now = now
-        self._chunks: list[bytes] = []
+        self._pieces = Pieces()
         self._reserved = 0
         self._lost = False
         names = vary_names(response.headers)
@@ -125,12 +125,12 @@ class Fill(Listener):
             self.broken()
             return
         self._reserved += len(data)
-        self._chunks.append(data)
+        self._pieces.add(data)
 
     def ended(self, trailers: Headers | None) -> None:
         """See ``Listener``."""
         if not self._lost and trailers is None:
-            entry = Entry(self._ask.key, self._names, self._values, self._status, self._headers, b"".join(self._chunks))
+            entry = Entry(self._ask.key, self._names, self._values, self._status, self._headers, self._pieces)
             entry.stored, entry.freshness = self._born, self._freshness
             self._free()
             self._store.put(entry)
@@ -146,4 +146,4 @@ class Fill(Listener):
     def _free(self) -> None:
         self._store.release(self._reserved)
         self._reserved = 0
-        self._chunks = []
+        self._pieces = Pieces()

@@ -11,6 +11,7 @@ from typing import Final
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request
 from edgerouter.middlewares._cache_policy import Freshness
+from edgerouter.middlewares._slices import Pieces
 
 _VARIANTS: Final = 16  # of one URL; a field that differs for everybody must not fill the store
 _OVERHEAD: Final = 1024  # what an entry costs beside its bytes
@@ -20,19 +21,20 @@ class Entry:
     """One stored response. ``stored``: the loop's clock when it came."""
 
     def __init__(
-        self, key: str, names: tuple[str, ...], values: tuple[str, ...], status: int, headers: Headers, body: bytes
+        self, key: str, names: tuple[str, ...], values: tuple[str, ...], status: int, headers: Headers, body: Pieces
     ) -> None:
         self.key = key
         self.names = names
         self.values = values
         self.status = status
         self.headers = headers
-        self.body = body
+        self.pieces = body.all()
+        self.length = body.size
         self.stored = 0.0
         self.freshness = Freshness(0.0, 0.0, {})
         self.renewing = False
         texts = len(key) + sum(len(value) for value in values)
-        self.size = len(body) + texts + _OVERHEAD + sum(len(n) + len(v) + 4 for n, v in headers.items())
+        self.size = body.size + texts + _OVERHEAD + sum(len(n) + len(v) + 4 for n, v in headers.items())
 
     def fits(self, request: Request) -> bool:
         """Is it the variant for this request?"""

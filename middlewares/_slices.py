@@ -16,12 +16,41 @@ SLICE: Final = 65536
 _AT_ONCE: Final = 4  # slices a loop turn to one reader
 
 
-class Slices(BodySource):
-    """Gives ``data`` to one reader, at its pace."""
+class Pieces:
+    """Collects a body as it comes: small pieces become larger ones, and none is ever copied with all the others."""
 
-    def __init__(self, data: bytes) -> None:
-        self.body = Body(len(data), self)
-        self._data = data
+    def __init__(self) -> None:
+        self.size = 0
+        self._whole: list[bytes] = []
+        self._small: list[bytes] = []
+        self._waiting = 0
+
+    def add(self, data: bytes) -> None:
+        """The next bytes."""
+        self.size += len(data)
+        self._waiting += len(data)
+        self._small.append(data)
+        if self._waiting >= SLICE:
+            self._join()
+
+    def all(self) -> list[bytes]:
+        """What came, in order."""
+        if self._small:
+            self._join()
+        return self._whole
+
+    def _join(self) -> None:
+        self._whole.append(b"".join(self._small) if len(self._small) > 1 else self._small[0])
+        self._small = []
+        self._waiting = 0
+
+
+class Slices(BodySource):
+    """Gives ``pieces`` to one reader, at its pace."""
+
+    def __init__(self, pieces: list[bytes], size: int) -> None:
+        self.body = Body(size, self)
+        self._pieces = pieces
         self._place = 0
         self._planned = False
         self._stopped = True
@@ -47,21 +76,20 @@ class Slices(BodySource):
         for _ in range(_AT_ONCE):
             if self._stopped:
                 return
-            piece = self._data[self._place : self._place + SLICE]
-            self._place += len(piece)
-            self.body.feed(piece)
-            if self._place >= len(self._data):
+            self.body.feed(self._pieces[self._place])
+            self._place += 1
+            if self._place == len(self._pieces):
                 self._stopped = True
                 self.body.finish(None)
                 return
         self.resume_body()
 
 
-def body_of(data: bytes) -> Body | None:
-    """A body for stored data: whole where it is small."""
-    if not data:
+def body_of(pieces: list[bytes], size: int) -> Body | None:
+    """A body for stored data: whole where it is one piece."""
+    if not size:
         return None
-    return Body.of(data) if len(data) <= SLICE else Slices(data).body
+    return Body.of(pieces[0]) if len(pieces) == 1 else Slices(pieces, size).body
 
 
 class Listener:

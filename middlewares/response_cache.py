@@ -328,8 +328,8 @@ class ResponseCache(Middleware):
         self._say(headers, status)
         if entry.status == 200 and unchanged(request, headers):
             return _not_modified(headers)
-        response = Response(entry.status, headers, body_of(entry.body))
-        response.content_length = len(entry.body)
+        response = Response(entry.status, headers, body_of(entry.pieces, entry.length))
+        response.content_length = entry.length
         return response
 
     def _say(self, headers: Headers, status: str) -> None:

@@ -1,15 +1,14 @@
-"""Runs the program of a Go regular expression in time linear in the text, whatever the pattern.
+"""Says whether a Go regular expression matches, in time linear in the text, whatever the pattern.
 
-``Automaton`` says whether there is a match: states are sets of instructions, made when first needed and kept, a
-bounded number of them. ``Spans`` says where match and groups are: it walks all alternatives side by side in the order
-of their preference (leftmost-first, as Go). Text is Unicode.
+States are sets of instructions, made when first needed and kept, a bounded number of them. Where match and groups are
+is ``go_spans``' question. Text is Unicode.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from edgerouter.rules.go_program import ASSERT, CHAR, JUMP, MATCH, SAVE, SPLIT, Program
+from edgerouter.rules.go_program import CHAR, JUMP, MATCH, SAVE, SPLIT, Program
 from edgerouter.rules.go_syntax import BEGIN_LINE, BEGIN_TEXT, BOUNDARY, END_LINE, END_TEXT, NO_BOUNDARY
 
 _MOST_KEPT: Final = 10000  # transitions of one automaton, about 1 MB at most; beyond, it starts to learn anew
@@ -213,74 +212,3 @@ def _closure(program: Program, codes: list[int], holding: int) -> list[int]:
         elif operation == SAVE or first[code] & holding == first[code]:
             codes.append(code + 1)
     return found
-
-
-class _Thread:
-    def __init__(self, code: int, spans: list[int]) -> None:
-        self.code = code
-        self.spans = spans
-
-
-class Spans:
-    """Finds where the match and its groups begin and end."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._size = 2 * len(program.names)
-
-    def find(self, text: str, start: int = 0) -> list[int] | None:
-        """Flattened begin and end offsets of group 0, 1, ... (-1: did not take part) of the leftmost match."""
-        program = self._program
-        threads: list[_Thread] = []
-        best: list[int] | None = None
-        position = start
-        while True:
-            char = text[position : position + 1]
-            before = kind_of(text[position - 1 : position]) if position else _START
-            if best is None:
-                threads.append(_Thread(0, [-1] * self._size))
-            elif not threads:
-                return best
-            holding = assertions_between(before, char)
-            following: list[_Thread] = []
-            for thread in self._spread(threads, holding, position):
-                code = thread.code
-                if program.operations[code] == MATCH:
-                    best = thread.spans
-                    break
-                if char and program.sets[program.first[code]].has(char):
-                    following.append(_Thread(code + 1, thread.spans))
-            if not char:
-                return best
-            threads = following
-            position += 1
-
-    def _spread(self, threads: list[_Thread], holding: int, position: int) -> list[_Thread]:
-        """All threads that wait for a character or have matched, the preferred ones first."""
-        program = self._program
-        operations, first = program.operations, program.first
-        seen: set[int] = set()
-        found: list[_Thread] = []
-        stack = threads[::-1]
-        while stack:
-            thread = stack.pop()
-            code = thread.code
-            if code in seen:
-                continue
-            seen.add(code)
-            operation = operations[code]
-            if operation in (CHAR, MATCH):
-                found.append(thread)
-            elif operation == JUMP:
-                stack.append(_Thread(first[code], thread.spans))
-            elif operation == SPLIT:
-                stack.append(_Thread(program.second[code], thread.spans))
-                stack.append(_Thread(first[code], thread.spans))
-            elif operation == ASSERT:
-                if first[code] & holding == first[code]:
-                    stack.append(_Thread(code + 1, thread.spans))
-            elif operation == SAVE:
-                spans = thread.spans.copy()
-                spans[first[code]] = position
-                stack.append(_Thread(code + 1, spans))
-        return found

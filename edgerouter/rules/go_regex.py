@@ -14,13 +14,17 @@ from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
+from edgerouter.errors import BadRequest
 from edgerouter.rules.error import ArgumentError
-from edgerouter.rules.go_automaton import Automaton, Spans
+from edgerouter.rules.go_automaton import Automaton
 from edgerouter.rules.go_program import literal_prefix, literal_suffix, make_program
+from edgerouter.rules.go_spans import Spans
 from edgerouter.rules.go_syntax import RegexError, UnsupportedError, parse
 from edgerouter.rules.go_template import expand
 from edgerouter.rules.text import as_carried, from_carried
 
+_EFFORT: Final = 50_000  # characters to be looked at in one replacement, a few milliseconds; any pattern on 300
+_EFFORT_EACH: Final = 16  # and so often each character of the text
 _LARGE: Final = 500  # instructions from which RE2, where it is installed, is taken instead
 _LONG: Final = 2048  # characters from which RE2, where it is installed, is asked instead
 
@@ -70,9 +74,15 @@ class GoRegex:
                 return True
         return False
 
+    def effort(self) -> int:
+        """Characters that ``find`` has looked at so far, where that is known."""
+        return 0
+
     def replace(self, text: str, template: str) -> str:
-        """Replace every match as Go's ``ReplaceAllString``: ``$1``, ``${name}``, ``$$`` in the template."""
+        """Replace every match as Go's ``ReplaceAllString``: ``$1``, ``${name}``, ``$$`` in the template. Raises
+        BadRequest where a search for each match (``a*b|a`` in many a's) would take time in the square of the text."""
         plain = from_carried(text)
+        most = self.effort() + _EFFORT + _EFFORT_EACH * len(plain)
         parts: list[str] = []
         done = 0
         start = 0
@@ -81,6 +91,8 @@ class GoRegex:
             spans = self.find(plain, start)
             if spans is None:
                 break
+            if self.effort() > most:
+                raise BadRequest(f"too many steps for the pattern {self.pattern!r}", "BAD_REQUEST_PATH")
             begin, end = spans[0], spans[1]
             if begin != end or begin != last_end:
                 parts.append(plain[done:begin])
@@ -114,6 +126,9 @@ class _Linear(GoRegex):
 
     def find(self, text: str, start: int = 0) -> list[int] | None:
         return self._spans.find(text, start)
+
+    def effort(self) -> int:
+        return self._spans.looked_at
 
 
 class _Re2(GoRegex):

@@ -1,21 +1,17 @@
 """What a kind of middleware must have done before its first request, once a worker: ``prepare``, a static method of its
 class, in a thread. A table with such a middleware is served only afterwards, so no request ever waits for it.
 
-On a worker that serves already the loop goes on meanwhile: the thread hands the interpreter over ten times as often as
-threads do by themselves.
+On a worker that serves already the loop goes on meanwhile (``giving_way``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable, Iterable
-from typing import Final
 
 from edgerouter.registry import Plugin
-
-_HAND_OVER: Final = 0.0005  # seconds; Python's own is 0.005
+from edgerouter.worker.giving_way import giving_way
 
 log = logging.getLogger("edgerouter.worker")
 
@@ -38,11 +34,8 @@ class Preparations:
 
 
 def _run(kind: str, prepare: Callable[[], None]) -> None:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_HAND_OVER)
     try:
-        prepare()
+        with giving_way():
+            prepare()
     except Exception as error:  # a plugin may be anybody's
         log.error("middlewares of kind %s cannot be prepared: %s", kind, error)
-    finally:
-        sys.setswitchinterval(before)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from edgerouter.errors import BadRequest
 from edgerouter.rules import go_regex
 from edgerouter.rules.error import ArgumentError
 from edgerouter.rules.go_regex import GoRegex
@@ -171,6 +172,44 @@ def test_an_automaton_with_too_many_states_forgets_and_goes_on() -> None:
     assert regex._automaton.search(text + "a" + "b" * 12 + "c")
 
 
+def test_groups_are_found_with_a_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = random.Random(3)
+    regex, theirs = go_regex._Linear("((a|b)*a(a|b){12})c"), go_regex._Re2("((a|b)*a(a|b){12})c")
+    text = "".join(dice.choice("abc") if n % 40 == 0 else dice.choice("ab") for n in range(3000))
+    kept = 0
+    for start in range(0, 3000, 100):
+        assert regex.find(text, start) == theirs.find(text, start)
+        kept = max(kept, regex._spans._kept)
+    assert 2000 < kept < 6000
+    for code in range(0x4E00, 0x4E00 + 6000):
+        regex.find(chr(code))
+        kept = max(kept, regex._spans._kept)
+    assert kept < 6000
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS_THAT_BACKTRACK, "^/(.*)/x", "(a+)+(b+)*$", "([a-z]+)", "((a)|b)*?k"])
+@pytest.mark.parametrize("unit", ["a", "ab", "k", "é", "aa ", "/x"])
+def test_no_replacement_stalls_the_loop(pattern: str, unit: str) -> None:
+    """Each in less than 65,536 times a few microseconds, or refused."""
+    text = "/" + carried(unit * (65536 // len(carried(unit)))) + "x"
+    regex = go_regex._Linear(pattern)
+    started = time.process_time()
+    regex.find(text)
+    assert time.process_time() - started < 0.5
+
+
+def test_a_replacement_in_the_square_of_the_text_is_refused_and_others_are_not() -> None:
+    regex = go_regex._Linear("a*b|a")
+    assert regex.replace("a" * 300, "x") == "x" * 300
+    started = time.process_time()
+    with pytest.raises(BadRequest, match=r"too many steps for the pattern 'a\*b\|a'") as refused:
+        regex.replace("a" * 6000, "x")
+    assert time.process_time() - started < 0.5
+    assert refused.value.cause == "BAD_REQUEST_PATH"
+    assert regex.replace("ab" * 3000, "x") == "x" * 3000
+    assert go_regex._Linear("/").replace("/a" * 3000, "//") == "//a" * 3000
+
+
 PIECES = [
     "a", "b", "k", "é", ".", "^", "$", r"\b", r"\d", r"\W", "[ab]", "[^a]", "[[:alpha:]]", r"\pL", r"\P{Lu}",
     "(a|b)", "(?:a|)", "(?i:k)", "(?m:^)", "(a*)", "|", r"\z", r"\n", "[a-c-]", "(?s:.)", "(b)?",
@@ -197,6 +236,7 @@ def test_both_engines_agree_on_random_patterns(seed: int) -> None:
             found = theirs.find(text)
             assert mine.search(carried(text)) is theirs.search(carried(text)) is (found is not None), (pattern, text)
             assert mine.find(text) == found, (pattern, text)
+            assert mine.replace(carried(text), "<$1$0>") == theirs.replace(carried(text), "<$1$0>"), (pattern, text)
             agreed += 1
     assert agreed > 150
 
