@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from edgerouter.config import absent
+from edgerouter.config import absent, foreign
 from edgerouter.config.dynamic import (
     Certificate,
     DynamicConfiguration,
@@ -38,13 +38,14 @@ _LATER: Final = ("tcp", "udp")
 
 
 def decode_dynamic(
-    data: object, kinds: Kinds, source: str, positions: Places | None = None
+    data: object, kinds: Kinds, source: str, positions: Places | None = None, templates: bool = False
 ) -> tuple[DynamicConfiguration, list[Problem]]:
     """Decode the whole of a provider's configuration; never raises for what ``data`` holds.
 
     ``source`` names the file or provider, ``positions`` the places of its parts (see ``config.places``).
+    ``templates``: there may be Go templates in it, which nobody fills in; objects that hold one are refused.
     """
-    reader = _Reader(kinds, source, positions)
+    reader = _Reader(kinds, source, positions, templates)
     return reader.configuration(data), reader.problems
 
 
@@ -69,8 +70,9 @@ def decode_middleware(name: str, data: object, kinds: Kinds, source: str) -> tup
 class _Reader:
     """Decodes one configuration; collects its problems."""
 
-    def __init__(self, kinds: Kinds, source: str, places: Places | None) -> None:
+    def __init__(self, kinds: Kinds, source: str, places: Places | None, templates: bool = False) -> None:
         self.kinds = kinds
+        self.templates = templates
         self.source = source
         self.places = places
         self.problems: list[Problem] = []
@@ -86,6 +88,10 @@ class _Reader:
         return "; ".join(f"{dotted(fault.path)}: {fault.message}" for fault in faults)
 
     def configuration(self, data: object) -> DynamicConfiguration:
+        manifest = foreign.kubernetes_object(data)
+        if manifest is not None:
+            self.problem(("kind",), *manifest)
+            return DynamicConfiguration()
         parts = self._parts(data, (), ("http", "tls", *_LATER))
         http, tls = self._http(parts.get("http")), self._tls(parts.get("tls"))
         tcp, udp = (self._later(parts.get(name), name) for name in _LATER)
@@ -117,7 +123,8 @@ class _Reader:
         made: dict[str, Any] = resolve(self._mapping(data, (name,)))
         if made:
             place = place_of(self.places, (name,), self.source)
-            self.problems.append(Problem(name, f"{name} is read but not served yet", "", place, "warning"))
+            hint = f"leave it to another program for now: nothing listens for {name.upper()}"
+            self.problems.append(Problem(name, f"{name} is read but not served yet", hint, place, "warning"))
         return made
 
     def _http(self, data: object) -> HttpConfiguration:
@@ -193,20 +200,43 @@ class _Reader:
         return {name: item for name, item in made.items() if item is not None}
 
     def _router(self, value: object, path: Path) -> Router | None:
+        if self._found(foreign.references_in(value), path) or self._template(value, path):
+            return None
         router, faults = fit(value, Router, path)
-        self.refuse(faults)
-        return router
+        self.refuse([_said(fault, foreign.ROUTER.get(fault.path[-1].lower())) for fault in faults])
+        return None if faults else router
 
     def _transport(self, value: object, path: Path) -> ServersTransport | None:
+        if self._found(foreign.references_in(value), path) or self._template(value, path):
+            return None
         transport, faults = fit(value, ServersTransport, path)
-        self.refuse(faults)
+        self.refuse([_said(fault, foreign.TRANSPORT.get(fault.path[-1].lower())) for fault in faults])
         return transport
 
+    def _template(self, value: object, path: Path) -> str:
+        if not self.templates:
+            return ""
+        found = foreign.templates_in({path[-1]: value})
+        return self._found(found, path[:-1])
+
+    def _found(self, found: tuple[Path, foreign.Said] | None, path: Path) -> str:
+        """Report what was found below ``path``; one sentence of it, "" for nothing."""
+        if found is None:
+            return ""
+        below, (message, hint) = found
+        return self.refuse([Fault((*path, *below), message, hint)])
+
     def _middleware(self, value: object, path: Path) -> Middleware:
+        template = self._template(value, path)
+        if template:
+            return Middleware("", None, template)
         kind, options, late, why = self._kind("middlewares", value, path)
         return Middleware("", None, why) if why else Middleware(kind, options, late=late)
 
     def _service(self, value: object, path: Path) -> Service:
+        template = self._template(value, path)
+        if template:
+            return Service("", None, (), template)
         rest, listed, faults = _split_middlewares(value, path)
         kind, options, late, why = self._kind("services", rest, path)
         why = "; ".join(filter(None, (self.refuse(faults), why)))
@@ -259,7 +289,15 @@ def _no_single_kind(room: str, given: dict[str, object], path: Path) -> Fault:
 _EXAMPLES: Final = {"middlewares": "stripPrefix", "services": "loadBalancer"}
 
 
+def _said(fault: Fault, said: foreign.Said | None) -> Fault:
+    """The fault in the words of who knows where the unknown option comes from."""
+    return Fault(fault.path, *said) if said is not None and fault.message.startswith("unknown option") else fault
+
+
 def _unknown_kind(room: str, key: str, table: Mapping[str, Any], path: Path) -> Fault:
+    elsewhere = foreign.MIDDLEWARES.get(key.lower()) if room == "middlewares" else None
+    if elsewhere is not None:
+        return Fault((*path, key), *elsewhere)
     known = absent.spelled(key, _KNOWN[room])
     if known:
         return Fault((*path, key), f"the {room[:-1]} {known} is not there yet", f"there is: {', '.join(sorted(table))}")
@@ -269,7 +307,10 @@ def _unknown_kind(room: str, key: str, table: Mapping[str, Any], path: Path) -> 
 def _replaced(fault: Fault, depth: int) -> Fault:
     """A fault over an option that earlier versions had says what stands in its place."""
     hint = absent.REMOVED_MIDDLEWARE_OPTIONS.get(dotted(fault.path[depth:]).lower())
-    return fault if hint is None else Fault(fault.path, "this option was removed", hint)
+    if hint is not None:
+        return Fault(fault.path, "this option was removed", hint)
+    elsewhere = foreign.option(fault.path[depth:], fault.message)
+    return fault if elsewhere is None else Fault(fault.path, *elsewhere)
 
 
 def _belongs(key: str, path: Path) -> str:

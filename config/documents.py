@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from edgerouter.config.fit import Plain, dotted
+from edgerouter.config.foreign import said_of_template, template
 from edgerouter.config.places import Path, lowered
 from edgerouter.config.types import Problem
 
@@ -40,7 +41,13 @@ class Document(msgspec.Struct, frozen=True):
 
 def read_document(text: str, source: str) -> Document:
     """Read by the ending of ``source``: TOML for ``.toml``, YAML for anything else (JSON is YAML)."""
-    return read_toml(text, source) if source.lower().endswith(".toml") else read_yaml(text, source)
+    document = read_toml(text, source) if source.lower().endswith(".toml") else read_yaml(text, source)
+    if document.data is None and document.problems and "{{" in text:
+        found = template(text)
+        if found is not None:  # what else is wrong comes of it
+            line = text.count("\n", 0, found[0]) + 1
+            return Document(None, {}, (Problem("", *said_of_template(found[1]), f"{source}:{line}"),))
+    return document
 
 
 def read_yaml(text: str, source: str) -> Document:
@@ -56,7 +63,7 @@ def read_yaml(text: str, source: str) -> Document:
         return Document(None, {}, (Problem("", f"no valid YAML: {error.problem or error.context}", "", place),))
     except (yaml.YAMLError, RecursionError) as error:
         return Document(None, {}, (Problem("", f"no valid YAML: {_first_line(error)}", "", source),))
-    reader = _Yaml(source, len(text) + _SPARE_NODES)
+    reader = _Yaml(source, len(text) + _SPARE_NODES, text)
     data = reader.value(root, ()) if root is not None else None
     return Document(data, reader.places, tuple(reader.problems))
 
@@ -101,11 +108,20 @@ def _scalar(node: Any) -> str | None:
     return str(node.value) if node.style or node.tag == _STANDARD + "str" else Plain(node.value)
 
 
+def _is_braces(node: Any) -> bool:
+    """``{{ env "X" }}`` without quotes, which is YAML for names that are no text."""
+    if not isinstance(node, yaml.MappingNode) or not node.flow_style or len(node.value) != 1:
+        return False
+    key = node.value[0][0]
+    return isinstance(key, yaml.MappingNode) and bool(key.flow_style)
+
+
 class _Yaml:
     """Turns composed nodes into data."""
 
-    def __init__(self, source: str, most: int) -> None:
+    def __init__(self, source: str, most: int, text: str) -> None:
         self.source = source
+        self.text = text
         self.most = most
         self.places: dict[Path, str] = {}
         self.problems: list[Problem] = []
@@ -131,6 +147,8 @@ class _Yaml:
             self.problem(path, node, f"the tag {node.tag[:60]} means nothing here", "leave it out")
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
+        if _is_braces(node):
+            return self.text[node.start_mark.index : node.end_mark.index]
         self.open.append(node)
         made = self.mapping(node, path) if isinstance(node, yaml.MappingNode) else self.items(node, path)
         self.open.pop()

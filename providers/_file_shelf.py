@@ -88,7 +88,8 @@ class Shelf:
         document = read_document(text, path)
         if document.data is None and document.problems:
             return _kept(before, _named(document.problems, path))
-        configuration, problems = decode_dynamic(document.data, self._kinds, path, document.places)
+        may = "{{" in text
+        configuration, problems = decode_dynamic(document.data, self._kinds, path, document.places, may)
         return Page(configuration, _named((*document.problems, *problems), path))
 
 

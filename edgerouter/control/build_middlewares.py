@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from edgerouter.clients.references import Limits
-from edgerouter.config import effect
+from edgerouter.config import absent, effect
 from edgerouter.config.dynamic import Middleware, Service
 from edgerouter.config.late import put
 from edgerouter.contracts.plan import MiddlewareEntry
@@ -59,8 +59,16 @@ def _make_step(name: str, middleware: Middleware, limits: Limits) -> Step:
 def not_there_yet(kind: str, options: Any) -> tuple[Fault, ...]:
     """Warnings of options that have no effect in this version, or have a new name; their class says which."""
     given = effect.not_there_yet(options)
-    absent = [Fault(o, f"the option {o} of {kind} is not there yet and has no effect", "", False) for o in given]
-    return (*absent, *(Fault(kind, text, "", False) for text in effect.warnings(options)))
+    unused = [
+        Fault(
+            option,
+            f"the option {option} of {kind} is not there yet and has no effect",
+            absent.REMOVED_MIDDLEWARE_OPTIONS.get(f"{kind}.{option}".lower(), ""),
+            False,
+        )
+        for option in given
+    ]
+    return (*unused, *(Fault(kind, text, "", False) for text in effect.warnings(options)))
 
 
 class Middlewares:

@@ -56,10 +56,20 @@ class Names:
         self._looks -= 1
         if self._looks < 0:
             return ""
+        if provider == INTERNAL:
+            return self._internal(name.rpartition("@")[0])
         near = get_close_matches(name, self._names, 1, 0.7)
         if near and provider_of(near[0]) == provider:
             return f"did you mean {near[0].rpartition('@')[0]!r}?"
         return f"did you mean {near[0]!r}?" if near else ""
+
+    def _internal(self, bare: str) -> str:
+        """Few have that provider, and all of them are worth naming."""
+        known = sorted(name for name in self._names if provider_of(name) == INTERNAL)
+        near = get_close_matches(bare, [name.rpartition("@")[0] for name in known], 1, 0.7)
+        if near:
+            return f"did you mean '{near[0]}@{INTERNAL}'?"
+        return f"there is: {', '.join(known)}" if known else ""
 
 
 def guarded(name: str, provider: str, guard: Iterable[str]) -> tuple[str, str] | None:

@@ -99,7 +99,8 @@ def _server(given: Mapping[str, Any]) -> ServerEntry:
 def _server_fault(server: ServerEntry, alone: bool) -> Fault:
     """A server that cannot be used is left out; without any other the service is refused."""
     if server.url.startswith("h2c://"):
-        return Fault("servers", f"{server.url!r}: h2c is not there yet", f"write http{server.url[3:]}", alone)
+        message = f"{server.url!r}: h2c is not there yet, servers are asked in HTTP/1.1"
+        return Fault("servers", message, f"write http{server.url[3:]}", alone)
     hint = f"write http://{server.url}" if server.url and "://" not in server.url else "write http://host:port"
     return Fault("servers", f"{server.url!r} is not a server's address", hint, alone)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from edgerouter.contracts.plugins import Predicate
 from edgerouter.registry import Plugin, load
 from edgerouter.rules import v2
@@ -13,6 +15,8 @@ from edgerouter.rules.parser import parse
 from edgerouter.rules.predicates import HOST, HOST_UNDER, All, Clause, Either, Need, Not
 
 __all__ = ["Rule", "RuleError", "compile_rule"]
+
+_TCP_ONLY: Final = frozenset(("hostsni", "hostsniregexp", "alpn"))
 
 
 class Part:
@@ -106,6 +110,9 @@ class _Builder:
     def canonical(self, call: Call) -> str:
         name = self.names.get(call.name)
         if name is None:
+            if call.name.lower() in _TCP_ONLY:
+                hint = "is of TCP routers, which are not served yet; write Host(`example.com`) in HTTP routers"
+                raise RuleError(f"{call.name} {hint}", call.start, self.text)
             near = nearest(call.name, self.matchers)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(self.matchers))}"
             raise RuleError(f"unknown matcher {call.name!r}: {hint}", call.start, self.text)
