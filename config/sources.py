@@ -105,6 +105,8 @@ def read_file(name: str) -> Document:
         return Document(None, {}, (Problem("", message, "name another file with --configFile", name),))
     except UnicodeDecodeError as error:
         return Document(None, {}, (Problem("", f"is no UTF-8 text, from byte {error.start} on", "", name),))
+    except ValueError as error:  # a name that no file can have
+        return Document(None, {}, (Problem("", f"cannot be read: {error}", "name another file", name),))
     return read_document(text, name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgerouter.config.decode import decode_dynamic
@@ -97,6 +97,7 @@ def test_flags(flags: list[str]) -> None:
 
 @given(st.dictionaries(dotted.map(lambda name: "EDGEROUTER_" + name.replace(".", "_").upper()), values))
 @settings(max_examples=60, deadline=None)
+@example({"EDGEROUTER_CONFIGFILE": "\0"})
 def test_variables(variables: dict[str, str]) -> None:
     loaded = load_static([], variables, {"docker": Strip}, {}, [])
     assert (loaded.static is None) == bool(loaded.errors)
