@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import socket
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from email.message import Message
@@ -14,6 +14,7 @@ from typing import Any
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.query
 import dns.rcode
 
@@ -60,27 +61,45 @@ def json_server(answer: Callable[[str, str, Message, Any], Answer]) -> Iterator[
 
 
 @contextlib.contextmanager
-def dns_server(answer: Callable[[dns.message.Message], dns.message.Message]) -> Iterator[int]:
-    """Its port on 127.0.0.1; ``answer`` makes a response of a query."""
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("127.0.0.1", 0))
+def dns_server(
+    answer: Callable[[dns.message.Message], dns.message.Message], keyring: dict[dns.name.Name, Any] | None = None
+) -> Iterator[int]:
+    """Its port on 127.0.0.1, by UDP and TCP; ``answer`` makes a response of a query. Who signs with a key that is not
+    in the ring is not answered."""
 
-    def serve() -> None:
-        while True:
-            data, client = server.recvfrom(4096)
-            if data == b"end":
-                return
-            with contextlib.suppress(dns.exception.DNSException, OSError):  # who asked waits, and says so
-                server.sendto(answer(dns.message.from_wire(data)).to_wire(), client)
+    def reply(data: bytes) -> bytes:
+        try:
+            return answer(dns.message.from_wire(data, keyring=keyring)).to_wire()
+        except (dns.exception.DNSException, OSError):
+            return b""  # who asked waits, and says so
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield server.getsockname()[1]
-    finally:
-        server.sendto(b"end", server.getsockname())
-        thread.join(30)
-        server.close()
+    class ByTcp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            length = int.from_bytes(self.request.recv(2), "big")
+            data = b""
+            while len(data) < length:
+                data += self.request.recv(length - len(data))
+            found = reply(data)
+            self.request.sendall(len(found).to_bytes(2, "big") + found if found else b"")
+
+    class ByUdp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            data, sock = self.request
+            found = reply(data)
+            if found:
+                sock.sendto(found, self.client_address)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), ByTcp) as tcp:
+        port = tcp.server_address[1]
+        with socketserver.ThreadingUDPServer(("127.0.0.1", port), ByUdp) as udp:
+            threads = [threading.Thread(target=server.serve_forever, daemon=True) for server in (tcp, udp)]
+            for thread in threads:
+                thread.start()
+            try:
+                yield port
+            finally:
+                tcp.shutdown()
+                udp.shutdown()
 
 
 def without(absent: str, behind: str) -> Callable[[dns.message.Message], dns.message.Message]:

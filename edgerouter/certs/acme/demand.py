@@ -11,13 +11,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
+from edgerouter.certs.acme.codes import FIXES
 from edgerouter.certs.acme.numbers import Numbers
 from edgerouter.certs.acme.open_rules import may_take
+from edgerouter.certs.acme.refused import place_of
 from edgerouter.certs.acme.state import REFUSED
 from edgerouter.certs.acme.wanted import is_name
 from edgerouter.config.resolvers import OnDemand
@@ -33,12 +34,6 @@ SHOWN: Final = 20  # refusals that are listed
 SHOWN_EVERY: Final = 10.0  # seconds: each list is a new configuration
 # Seconds until a name is worth asking for again; the answers of the ask URL are remembered that long.
 _AGAIN: Final = {"ASK_DENIED": 60.0, "ASK_UNREACHABLE": 10.0, "NO_ROUTER": 10.0, "BUSY": 1.0}
-FIXES: Final = {
-    "ASK_DENIED": "nothing, if this name is not yours; else let onDemand.ask answer 200 for it",
-    "ASK_UNREACHABLE": "let onDemand.ask answer 200 or 4xx within 5 s",
-    "NO_ROUTER": "nothing, if this name is not yours; else add a router whose rule takes it",
-    "ON_DEMAND_BUDGET": "wait, or raise onDemand.burst",
-}
 log = logging.getLogger("edgerouter.acme")
 
 
@@ -152,12 +147,12 @@ class Demand:
             ):
                 status = answer.status
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            return Verdict("ASK_UNREACHABLE", f"{self._place()} does not answer: {type(error).__name__}")
+            return Verdict("ASK_UNREACHABLE", f"{place_of(self._options.ask)} does not answer: {type(error).__name__}")
         if status == 200:
             return ALLOWED
         if status >= 500:
-            return Verdict("ASK_UNREACHABLE", f"{self._place()} answered {status}")
-        return Verdict("ASK_DENIED", f"{self._place()} answered {status}, and only 200 is a yes")
+            return Verdict("ASK_UNREACHABLE", f"{place_of(self._options.ask)} answered {status}")
+        return Verdict("ASK_DENIED", f"{place_of(self._options.ask)} answered {status}, and only 200 is a yes")
 
     # -- what is shown ----------------------------------------------------------------------------------------------
 
@@ -171,7 +166,7 @@ class Demand:
                 kind="certificate",
                 verdict=f"{REFUSED}_{verdict.code}",
                 reason=verdict.words,
-                fix=FIXES.get(verdict.code, ""),
+                fix=FIXES[verdict.code],
                 detail=detail | {"names": name},
             )
             for place, (name, verdict) in enumerate(self._listed.items())
@@ -183,11 +178,6 @@ class Demand:
             return ()
         path = f"certificatesResolvers.{self._resolver}.acme.onDemand.ask"
         return (Problem(path, self._trouble, FIXES["ASK_UNREACHABLE"], f"{self._resolver}.acme", "warning"),)
-
-    def _place(self) -> str:
-        """The URL without what may be secret in it."""
-        parts = urlsplit(self._options.ask)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def _tell_trouble(self, words: str) -> None:
         if words and not self._trouble:

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from edgerouter.certs.acme import state
-from edgerouter.certs.acme.demand import FIXES, Demand
+from edgerouter.certs.acme.codes import FIXES
+from edgerouter.certs.acme.demand import Demand
 from edgerouter.certs.acme.state import Attempt
 from edgerouter.certs.acme.wanted import Names
 
@@ -129,7 +130,7 @@ class Demanded:
         verdict = await self._demand.asked(name) if self._demand.takes(name) else self._demand.nobody(name)
         if not verdict.code:
             return None
-        fix = FIXES.get(verdict.code, "")
+        fix = FIXES[verdict.code]
         if verdict.code == "ASK_UNREACHABLE":
             return state.failed(attempt, time.time(), verdict.code, verdict.words, fix)
         error = f"it is not renewed: {verdict.words}"

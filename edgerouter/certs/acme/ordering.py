@@ -14,6 +14,7 @@ from cryptography import x509
 from edgerouter.certs.acme import state
 from edgerouter.certs.acme.authority import Authority, Issued
 from edgerouter.certs.acme.budget import Budget, DemandBudget
+from edgerouter.certs.acme.codes import FIXES
 from edgerouter.certs.acme.preflight import Preflight
 from edgerouter.certs.acme.refused import Refused
 from edgerouter.certs.acme.state import Attempt
@@ -23,21 +24,6 @@ from edgerouter.certs.acme.wanted import Names
 
 ASK_AGAIN: Final = 1.0  # seconds until a name is looked at again that another router orders
 log = logging.getLogger("edgerouter.acme")
-
-_FIXES: Final = {
-    "NXDOMAIN": "add an A or AAAA record, or correct the router's rule",
-    "NO_ADDRESS": "add an A or AAAA record",
-    "NOT_US": "let every A and AAAA record lead to the challenge's entry point (port 80, for tlsChallenge 443), or "
-    "set preflight.enabled=false where the router cannot reach its own public address",
-    "CAA": "add this authority to the CAA record",
-    "RATE_LIMITED": "wait: the next attempt is set to when the authority allows it",
-    "NO_CHALLENGE": "add httpChallenge, tlsChallenge or dnsChallenge (wildcards need dnsChallenge)",
-    "EAB_REQUIRED": "add eab.kid and eab.hmacEncoded",
-    "UNREACHABLE": "check caServer, and that the router may reach it",
-    "BUDGET": "wait, or raise budget.perDomain if the authority allows more",
-    "ON_DEMAND_BUDGET": "wait for the next client after that, or raise onDemand.burst",
-    "STORAGE": "make the resolver's storage readable and writable; no order is placed before",
-}
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,8 +124,7 @@ class Ordering:
                 self._preflight.check(name, by_dns=self._by_dns or name.startswith("*."))
 
     def _failed(self, attempt: Attempt, error: Refused) -> Attempt:
-        fix = _FIXES.get(error.code, "")
-        return state.failed(attempt, time.time(), error.code, str(error), fix, error.after)
+        return state.failed(attempt, time.time(), error.code, str(error), FIXES[error.code], error.after)
 
 
 def _waits(attempt: Attempt) -> Attempt:

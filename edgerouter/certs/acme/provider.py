@@ -19,6 +19,7 @@ from edgerouter.certs.acme import state
 from edgerouter.certs.acme.authority import Authority, Issued, Prover
 from edgerouter.certs.acme.budget import Budget, DemandBudget
 from edgerouter.certs.acme.challenges import DNS
+from edgerouter.certs.acme.codes import FIXES
 from edgerouter.certs.acme.demand import Demand
 from edgerouter.certs.acme.demanded import Demanded, Refuse
 from edgerouter.certs.acme.lines import line, problem, when
@@ -267,7 +268,8 @@ class AcmeProvider(Provider):
         attempt = Attempt(names=one.names, router=one.router, since=now)
         bad = [name for name in one.names if not is_name(name)]
         if bad:
-            return state.failed(attempt, now, "BAD_NAME", f"{bad[0]!r} is no name that an authority certifies")
+            words = f"{bad[0]!r} is no name that an authority certifies"
+            return state.failed(attempt, now, "BAD_NAME", words, FIXES["BAD_NAME"])
         elsewhere = any(covers(names, one.names) for names in self._others)
         return msgspec.structs.replace(attempt, state=state.COVERED) if elsewhere else attempt
 

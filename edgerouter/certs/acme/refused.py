@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 import requests
 from acme import errors, messages
@@ -23,6 +24,12 @@ class Refused(Exception):
         super().__init__(words)
         self.code = code
         self.after = after
+
+
+def place_of(url: str) -> str:
+    """A URL without what may be secret in it: login and query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import dns.exception
+import dns.resolver
 
 from edgerouter.certs.acme.challenges import DNS
 from edgerouter.certs.acme.preflight import make_resolver
@@ -15,7 +16,8 @@ from edgerouter.config.resolvers import DnsChallenge
 
 
 class Writer(Protocol):
-    """Somebody who can write TXT records. Methods raise Refused with the code ``DNS_PROVIDER``."""
+    """Somebody who can write TXT records; ``name`` lies in the zone that is to be changed. Methods raise Refused with
+    the code ``DNS_PROVIDER``."""
 
     def present(self, name: str, record: str, value: str) -> None:
         """Add ``record`` (absolute, with its dot) with ``value``."""
@@ -27,6 +29,17 @@ class Writer(Protocol):
 def record_of(name: str) -> str:
     """``_acme-challenge.example.com.``; a wildcard's is that of the name below it."""
     return f"_acme-challenge.{name.removeprefix('*.')}."
+
+
+def canonical(record: str, resolver: dns.resolver.Resolver) -> str:
+    """The name that a record's CNAMEs lead to (RFC 1034 section 3.6.2); the record itself where there are none."""
+    try:
+        found = resolver.resolve(record, "TXT", raise_on_no_answer=False).canonical_name
+    except dns.resolver.NXDOMAIN as nothing:
+        found = nothing.canonical_name
+    except dns.exception.DNSException:
+        return record
+    return str(found).lower()
 
 
 def variable(environment: Mapping[str, str], name: str, fallback: str = "") -> str:
@@ -49,13 +62,16 @@ class DnsProver:
     def __init__(self, options: DnsChallenge, writer: Writer) -> None:
         self._options = options
         self._writer = writer
-        self._shown: dict[tuple[str, str], tuple[str, str]] = {}
+        self._shown: dict[tuple[str, str], tuple[str, str, str]] = {}
 
     def show(self, name: str, token: str, authorization: str, validation: str) -> None:
-        """Write the record and wait until the DNS has it."""
-        record = record_of(name)
-        self._shown[(name, token)] = (record, validation)
-        self._writer.present(name.removeprefix("*."), record, validation)
+        """Write the record and wait until the DNS has it. Where a CNAME stands in its place, what that names is
+        written: so zones that no program may change leave their proofs to one that may be (as lego does)."""
+        own = record_of(name)
+        record = canonical(own, make_resolver(self._options.resolvers))
+        zone = name.removeprefix("*.") if record == own else record.rstrip(".")
+        self._shown[(name, token)] = (zone, record, validation)
+        self._writer.present(zone, record, validation)
         wait = self._options.propagation
         time.sleep(float(wait.delay_before_checks))
         if not wait.disable_checks:
@@ -63,10 +79,10 @@ class DnsProver:
 
     def remove(self, name: str, token: str) -> None:
         """See ``authority.Prover.remove``; a record that stays does no harm."""
-        record, value = self._shown.pop((name, token), ("", ""))
+        zone, record, value = self._shown.pop((name, token), ("", "", ""))
         if record:
             try:
-                self._writer.cleanup(name.removeprefix("*."), record, value)
+                self._writer.cleanup(zone, record, value)
             except Refused:
                 return
 

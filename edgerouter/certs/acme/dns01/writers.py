@@ -8,9 +8,11 @@ rfc2136   RFC2136_NAMESERVER, RFC2136_TSIG_KEY, RFC2136_TSIG_SECRET, RFC2136_TSI
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 import dns.exception
 import dns.name
@@ -22,7 +24,7 @@ import requests
 
 from edgerouter.certs.acme.dns01.lexicon import ALIASES, PROVIDERS, Lexicon
 from edgerouter.certs.acme.dns01.record import Writer, variable
-from edgerouter.certs.acme.refused import Refused
+from edgerouter.certs.acme.refused import Refused, place_of
 
 _SECONDS: Final = 60.0
 
@@ -77,12 +79,13 @@ class HttpRequest:
 
     def _post(self, what: str, record: str, value: str) -> None:
         body = {"fqdn": record, "value": value}
+        place = f"{place_of(self._endpoint)}/{what}"
         try:
             answer = requests.post(f"{self._endpoint}/{what}", json=body, auth=self._login, timeout=_SECONDS)
-        except requests.RequestException as error:
-            raise _refused(f"{self._endpoint}/{what} does not answer: {type(error).__name__}") from error
+        except (requests.RequestException, ValueError) as error:
+            raise _refused(f"{place} does not answer: {type(error).__name__}") from error
         if answer.status_code >= 300:
-            raise _refused(f"{self._endpoint}/{what} answered {answer.status_code}")
+            raise _refused(f"{place} answered {answer.status_code}")
 
 
 class DynamicUpdate:
@@ -92,15 +95,20 @@ class DynamicUpdate:
         server = variable(environment, "RFC2136_NAMESERVER")
         if not server:
             raise _refused("dnsChallenge.provider is rfc2136, and RFC2136_NAMESERVER is not set")
-        host, _, port = server.rpartition(":") if ":" in server else (server, "", "53")
-        self._server, self._port = host.strip("[]"), int(port)
-        self._ttl = int(variable(environment, "RFC2136_TTL", "120"))
-        self._zone = variable(environment, "RFC2136_ZONE")
-        key = variable(environment, "RFC2136_TSIG_KEY")
-        secret = variable(environment, "RFC2136_TSIG_SECRET")
-        self._ring = dns.tsigkeyring.from_text({key: secret}) if key else None
+        parts = urlsplit(f"//{server if server.count(':') < 2 or server.startswith('[') else f'[{server}]'}")
+        key, secret = variable(environment, "RFC2136_TSIG_KEY"), variable(environment, "RFC2136_TSIG_SECRET")
         algorithm = variable(environment, "RFC2136_TSIG_ALGORITHM", "hmac-sha256.")
-        self._algorithm = dns.name.from_text(algorithm.rstrip(".") + ".")
+        self._zone = variable(environment, "RFC2136_ZONE")
+        try:
+            self._server, self._port = parts.hostname or "", parts.port or 53
+            self._ttl = int(variable(environment, "RFC2136_TTL", "120"))
+        except ValueError:
+            raise _refused("RFC2136_NAMESERVER is host:port, and RFC2136_TTL seconds: one is neither") from None
+        try:
+            self._ring = dns.tsigkeyring.from_text({key: secret}) if key else None
+            self._algorithm = dns.name.from_text(algorithm.rstrip(".") + ".")
+        except (ValueError, dns.exception.DNSException):
+            raise _refused("RFC2136_TSIG_SECRET is not base64, or RFC2136_TSIG_KEY no name") from None
 
     def present(self, name: str, record: str, value: str) -> None:
         """See ``Writer.present``."""
@@ -113,19 +121,20 @@ class DynamicUpdate:
     def _send(self, record: str, change: Callable[[dns.update.UpdateMessage, dns.name.Name], None]) -> None:
         at = dns.name.from_text(record)
         try:
-            zone = dns.name.from_text(self._zone) if self._zone else self._zone_of(at)
+            address = str(socket.getaddrinfo(self._server, self._port, type=socket.SOCK_STREAM)[0][4][0])
+            zone = dns.name.from_text(self._zone) if self._zone else self._zone_of(at, address)
             update = dns.update.UpdateMessage(zone, keyring=self._ring, keyalgorithm=self._algorithm)
             change(update, at)
-            answer = dns.query.tcp(update, self._server, timeout=_SECONDS, port=self._port)
-        except (dns.exception.DNSException, OSError) as error:
-            raise _refused(f"the name server {self._server}:{self._port}: {error}") from error
+            answer = dns.query.tcp(update, address, timeout=_SECONDS, port=self._port)
+        except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
+            raise _refused(f"the name server {self._server}:{self._port}: {error or type(error).__name__}") from error
         if answer.rcode():
             raise _refused(f"the name server {self._server} refused the update: {dns.rcode.to_text(answer.rcode())}")
 
-    def _zone_of(self, at: dns.name.Name) -> dns.name.Name:
+    def _zone_of(self, at: dns.name.Name, address: str) -> dns.name.Name:
         """The nearest name above that has a SOA record at that server."""
         resolver = dns.resolver.Resolver(configure=False)
-        resolver.nameservers, resolver.port = [self._server], self._port
+        resolver.nameservers, resolver.port = [address], self._port
         return dns.resolver.zone_for_name(at, resolver=resolver)
 
 
