@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import time
 from pathlib import Path
 
@@ -11,16 +12,22 @@ from ask_server import AskServer
 
 from edgerouter.certs.acme import demand as limits
 from edgerouter.certs.acme import state
-from edgerouter.certs.acme.budget import DemandBudget
+from edgerouter.certs.acme.authority import Authority, Issued
+from edgerouter.certs.acme.budget import Budget, DemandBudget
 from edgerouter.certs.acme.demand import Demand
 from edgerouter.certs.acme.demanded import Demanded
 from edgerouter.certs.acme.numbers import Numbers
 from edgerouter.certs.acme.open_rules import may_take, open_rules
+from edgerouter.certs.acme.ordering import Ordering
+from edgerouter.certs.acme.provider import AcmeProvider
 from edgerouter.certs.acme.refused import Refused
 from edgerouter.certs.acme.resolvers import Resolvers
 from edgerouter.certs.acme.state import Attempt
 from edgerouter.certs.acme.stores.file import FileStorage
+from edgerouter.certs.acme.together import Together
+from edgerouter.certs.acme.tokens import HttpProver, Tokens
 from edgerouter.certs.acme.wanted import Names
+from edgerouter.certs.local.ca import open_authority
 from edgerouter.config.dynamic import Domain, DynamicConfiguration, HttpConfiguration, Router, RouterTLS
 from edgerouter.config.resolvers import Acme, CertificateResolver, OnDemand, TlsChallenge
 from edgerouter.config.static import EntryPoint, EntryPointHttp, EntryPointTLS, StaticConfiguration
@@ -237,3 +244,50 @@ async def test_names_without_certificates_are_bounded(monkeypatch: pytest.Monkey
             await asyncio.wait_for(held.turned.wait(), 20)
             held.attempts[(name,)] = state.failed(held.attempts[(name,)], time.time(), "NXDOMAIN", "no")
         assert [names[0] for names in held.attempts] == everything[2:]
+
+
+def test_what_nobody_may_have_any_longer_leaves_the_storage(tmp_path: Path) -> None:
+    storage = FileStorage(str(tmp_path / "acme.json"))
+    together = Together(storage, "le")
+    authority = Authority(Acme(), storage, "le", [])
+    ordering = Ordering(authority, together, None, False, Budget(storage, "le", 0, 0))
+    signing = open_authority(FileStorage(str(tmp_path / "ca.json")), "ca")
+    now = datetime.datetime.now(datetime.UTC)
+    for name, age in (("old.test", 2), ("new.test", 0)):
+        issued = signing.issue((name,), datetime.timedelta(days=1), now - datetime.timedelta(days=age))
+        together.keep(Issued((name,), issued.certificate, issued.key))
+        together.failed(Attempt(names=(name,), state=state.FAILED, code="NXDOMAIN"))
+        ordering.forget((name,))
+    assert storage.keys("le/failures/") == [] and storage.keys("le/certificates/") == ["le/certificates/new.test"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "minutes", "verdict"),
+    [(True, 1, "FAILED_UNREACHABLE"), (False, 1, "PARKED_ASK_DENIED"), (False, -1, "")],
+)
+async def test_after_a_restart_what_clients_asked_for_is_asked_about_when_it_is_due(
+    tmp_path: Path, allowed: bool, minutes: int, verdict: str
+) -> None:
+    """``minutes``: until the certificate expires. One that has expired and may not be had again is let go."""
+    storage = FileStorage(str(tmp_path / "acme.json"))
+    signing = open_authority(FileStorage(str(tmp_path / "ca.json")), "ca")
+    life, left = datetime.timedelta(minutes=10), datetime.timedelta(minutes=minutes)
+    issued = signing.issue(("a.test",), life, datetime.datetime.now(datetime.UTC) - life + left)
+    Together(storage, "le").keep(Issued(("a.test",), issued.certificate, issued.key))
+    found: list[tuple[str, int]] = []
+    async with AskServer("a.test" if allowed else "") as ask, asyncio.timeout(60):
+        acme = Acme(ca_server="http://127.0.0.1:1/dir", on_demand=OnDemand(ask=ask.url))
+        provider = AcmeProvider("le", acme, storage, [HttpProver(Tokens(), 0)], None)
+        assert provider.demand is not None
+        provider.demand.rules = {"web": ("HostRegexp(`[.]test$`)",)}
+        watching = provider.watch()
+        async for snapshot in watching:
+            found.append(
+                (",".join(one.verdict for one in snapshot.workloads), len(snapshot.configuration.tls.certificates))
+            )
+            if ask.asked and found[-1][0] == verdict:
+                break
+        await watching.aclose()
+        assert ask.asked[0] == "a.test" and found[-1][1] == (1 if verdict else 0), found
+    while not verdict and storage.keys("le/certificates/"):
+        await asyncio.sleep(0.01)

@@ -28,7 +28,7 @@ from edgerouter.contracts.snapshot import Workload
 ASK_SECONDS: Final = 5.0
 LEAST_WAIT: Final = 0.1  # a worker looks that often
 MOST_ASKING: Final = 16  # questions that are open at once
-MOST_A_SECOND: Final = 50  # questions that are begun in a second
+MOST_A_SECOND: Final = 20  # names that are looked into in a second
 MOST_REMEMBERED: Final = 10_000  # refusals
 SHOWN: Final = 20  # refusals that are listed
 SHOWN_EVERY: Final = 10.0  # seconds: each list is a new configuration
@@ -84,15 +84,15 @@ class Demand:
         known = self._refused.get(name)
         if known is not None and known.until > now:
             return known
+        if not self._room(now):  # first of all: even the rules take time, where there are thousands
+            self._numbers.demand("BUSY")
+            return Verdict("BUSY", until=now + _AGAIN["BUSY"])
         if not self.takes(name, point):
             words = f"no router of {point} whose rule may take it has this resolver"
             return self._refuse(name, "NO_ROUTER", words, now)
         if self.closed > now:
             words = "the budget of new certificates on demand is spent"
             return self._refuse(name, "ON_DEMAND_BUDGET", words, now, self.closed - now)
-        if not self._room(now):
-            self._numbers.demand("BUSY")
-            return Verdict("BUSY", until=now + _AGAIN["BUSY"])
         found = await self.asked(name)
         if found.code:
             verdict = self._refuse(name, found.code, found.words, now)

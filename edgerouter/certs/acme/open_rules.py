@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Final
 
 from edgerouter.certs.acme.wanted import hosts, sections
 from edgerouter.config.static import EntryPoint
@@ -13,6 +14,8 @@ from edgerouter.rules import go_regex
 from edgerouter.rules.error import RuleError
 from edgerouter.rules.nodes import Call, Conjunction, Disjunction, Negation, Node
 from edgerouter.rules.parser import parse
+
+_REMEMBERED: Final = 16_384  # rules and patterns that need not be read again for each name
 
 
 def open_rules(
@@ -47,7 +50,7 @@ def may_take(rule: str, host: str) -> bool:
         return False
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_REMEMBERED)
 def _parsed(rule: str) -> Node:
     return parse(rule)
 
@@ -84,6 +87,6 @@ def _pattern(pattern: str, host: str) -> bool:
         return False
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_REMEMBERED)
 def _compiled(pattern: str) -> go_regex.GoRegex:
     return go_regex.compile(pattern)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
@@ -113,6 +114,15 @@ class Ordering:
         except StorageError as error:
             return str(error)
         return ""
+
+    def forget(self, names: Names) -> None:
+        """Leave nothing of what clients asked for and may not have, or could not get: no failure, no certificate that
+        has expired. What cannot be deleted does no harm."""
+        with contextlib.suppress(StorageError, ValueError):
+            self._together.well(names)
+            kept = self._together.certificate(names)
+            if kept is not None and _ends(kept) < time.time():
+                self._together.drop(names)
 
     def renewal_time(self, one: Issued) -> tuple[float, float] | None:
         """See ``Authority.renewal_time``."""

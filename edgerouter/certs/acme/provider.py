@@ -278,14 +278,22 @@ class AcmeProvider(Provider):
         since = self._gone.setdefault(names, now)
         attempt = self._attempts[names]
         if self._demanded is not None and self._demanded.owns(attempt):
-            self._attempts[names] = attempt if attempt.demanded else msgspec.structs.replace(attempt, demanded=True)
+            if not attempt.demanded:
+                self._attempts[names] = msgspec.structs.replace(attempt, demanded=True, router="")
             if self._demanded.over(attempt, now):
-                del self._attempts[names]
-                self._certificates.pop(names, None)
+                self._forget(names)
         elif names not in self._certificates:
-            del self._attempts[names]
+            del self._attempts[names], self._gone[names]
         elif now - since > state.PARK_AFTER and attempt.state != state.PARKED:
             self._attempts[names] = msgspec.structs.replace(attempt, state=state.PARKED)
+
+    def _forget(self, names: Names) -> None:
+        """A name that clients asked for and ask for no longer."""
+        del self._attempts[names], self._gone[names]
+        self._certificates.pop(names, None)
+        task = asyncio.ensure_future(in_thread(partial(self._ordering.forget, names)))
+        self._running[names] = task
+        task.add_done_callback(lambda _: self._ended(names))
 
     def _start(self, names: Names) -> None:
         task = asyncio.ensure_future(self._try(names))

@@ -93,6 +93,10 @@ class Together:
         body = {"names": list(one.names), "certificate": one.certificate, "key": one.key}
         self._storage.put(f"{self._resolver}/certificates/{label_of(one.names)}", json.dumps(body))
 
+    def drop(self, names: Names) -> None:
+        """Nobody will want this one again."""
+        self._storage.delete(f"{self._resolver}/certificates/{label_of(names)}")
+
     # -- failures ---------------------------------------------------------------------------------------------------
 
     def failure(self, names: Names) -> Attempt | None:
