@@ -9,10 +9,17 @@ from edgerouter.middlewares._patterns import compile_pattern
 
 
 class Cors:
-    """``wanted``: some CORS option is set. Raises ValueError for a pattern that is none."""
+    """``wanted``: some CORS option is set. Raises ValueError for a pattern that is none, and for what is no line."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        for option, listed in (
+            ("accessControlAllowHeaders", options.access_control_allow_headers),
+            ("accessControlAllowMethods", options.access_control_allow_methods),
+            ("accessControlAllowOriginList", options.access_control_allow_origin_list),
+            ("accessControlExposeHeaders", options.access_control_expose_headers),
+        ):
+            _check(option, listed)
         self._origins = options.access_control_allow_origin_list
         self._patterns = [
             compile_pattern("headers: accessControlAllowOriginListRegex", pattern)
@@ -84,3 +91,9 @@ class Cors:
         if origin and (origin in self._origins or any(pattern.search(origin) for pattern in self._patterns)):
             return origin
         return ""
+
+
+def _check(option: str, listed: tuple[str, ...]) -> None:
+    for item in listed:
+        if any(character < " " or character == "\x7f" for character in item):
+            raise ValueError(f"headers: {option}: {item!r} holds a line break or another control character")

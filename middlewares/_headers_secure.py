@@ -15,9 +15,9 @@ class Secure:
         self._host_fields = options.hosts_proxy_headers
         self._tls_fields = options.ssl_proxy_headers
         self._force_sts = options.force_sts_header
-        self._plain = [(name, value) for name, value in _plain_fields(options) if value]
+        self._plain = [(name, one_line(name, value)) for name, value in _plain_fields(options) if value]
         self._sts = "" if options.is_development else _sts(options)
-        self._pins = "" if options.is_development else options.public_key
+        self._pins = "" if options.is_development else one_line("publicKey", options.public_key)
         self.wanted = bool(self._hosts or self._plain or self._sts or self._pins)
 
     def refuses(self, request: Request) -> bool:
@@ -45,6 +45,14 @@ class Secure:
             headers.set("Strict-Transport-Security", self._sts)
         if self._pins and tls:
             headers.set("Public-Key-Pins", self._pins)
+
+
+def one_line(name: str, value: str) -> str:
+    """A policy is often written over several lines, and is one in a field. Raises ValueError for what is none."""
+    folded = " ".join(filter(None, (line.strip() for line in value.splitlines())))
+    if any(character < " " and character != "\t" for character in folded):
+        raise ValueError(f"headers: {name}: {value!r} holds a control character; leave it out")
+    return folded
 
 
 def _plain_fields(options: Options) -> list[tuple[str, str]]:

@@ -115,4 +115,6 @@ def _fields(given: dict[str, str], option: str) -> list[tuple[str, str]]:
                 f"headers: {option}: {name!r}: {value!r} is no header field; a name holds letters, digits and hyphens,"
                 " a value one line"
             ) from None
+        if name.lower() == "host" and any(not "!" <= character <= "~" for character in value):
+            raise ValueError(f"headers: {option}: Host: {value!r} is no host; write its name in ASCII (punycode)")
     return [(name, value) for name, value in given.items() if name.lower() not in _OWN]

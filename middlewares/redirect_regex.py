@@ -45,6 +45,8 @@ class RedirectRegex(Middleware):
         super().__init__()
         if not options.regex or not options.replacement:
             raise ValueError("redirectRegex: write both regex and replacement, e.g. replacement: https://${1}")
+        if any(character < " " or character == "\x7f" for character in options.replacement):
+            raise ValueError(f"redirectRegex: replacement: {options.replacement!r} holds a line break; leave it out")
         self._regex = compile_pattern("redirectRegex: regex", options.regex)
         self._replacement = options.replacement
         self._permanent = options.permanent

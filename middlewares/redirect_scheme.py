@@ -17,6 +17,9 @@ proxy set it.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.errors import BadRequest
@@ -24,6 +27,8 @@ from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
 from edgerouter.middlewares._redirect import client_url, make_url, redirect, split_authority
 from edgerouter.registry import middleware
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")  # RFC 3986 section 3.1
 
 
 class Options(Model, frozen=True):
@@ -45,6 +50,8 @@ class RedirectScheme(Middleware):
         super().__init__()
         if not options.scheme:
             raise ValueError("redirectScheme: scheme is empty; write scheme: https")
+        if not _SCHEME.fullmatch(options.scheme):
+            raise ValueError(f"redirectScheme: scheme: {options.scheme!r} is none; write scheme: https")
         if options.port and not (options.port.isdigit() and 0 < int(options.port) < 65536):
             raise ValueError(f"redirectScheme: port: {options.port!r} is no port; write a number from 1 to 65535")
         self._scheme = options.scheme
