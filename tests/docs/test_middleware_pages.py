@@ -51,6 +51,16 @@ def test_every_option_says_what_it_is(name: str) -> None:
     assert [option.name for option in (options_of(options) if options else ()) if not option.text] == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_a_live_test_and_its_cost_is_written_down(name: str) -> None:
+    live = FOLDER.parents[2] / "tests" / "live"
+    assert any(f'"{name}": {{' in path.read_text() for path in live.glob("test_*.py")), "write a row for it"
+    costs = (FOLDER.parents[1] / "benchmarks.md").read_text()
+    assert name == "chain" or f"\n| {name} |" in costs, (
+        "run benchmarks/middlewares.py; a chain is gone once it is built"
+    )
+
+
 # -- the examples -----------------------------------------------------------------------------------------------------
 
 
