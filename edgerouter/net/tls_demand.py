@@ -19,6 +19,7 @@ MOST_PARKED: Final = 100  # connections of a worker that wait for a certificate
 MOST_OF_ONE: Final = 8  # of these, those of one address
 MOST_ASKED: Final = 50  # names that a worker asks about in one second
 MOST_REFUSED: Final = 4096  # names whose refusal is remembered
+LONGEST: Final = 253  # letters of a DNS name (RFC 1035 section 2.3.4)
 GIVEN_UP: Final = 5.0  # seconds in which nobody waits again for a name that was waited for in vain
 
 
@@ -51,7 +52,7 @@ class TlsDemand:
     def park(self, front: Parked, point: str, now: float) -> bool:
         """Let it wait; False when it is to go on at once."""
         name = front.server_name
-        if self.ask is None or "." not in name or self._refused.get(name, 0.0) > now:
+        if self.ask is None or "." not in name or len(name) > LONGEST or self._refused.get(name, 0.0) > now:
             return False
         if self._count >= MOST_PARKED or self._of_one.get(front.client_address, 0) >= MOST_OF_ONE:
             return False

@@ -26,7 +26,7 @@ from edgerouter.certs.acme.state import Attempt
 from edgerouter.certs.acme.stores.file import FileStorage
 from edgerouter.certs.acme.together import Together
 from edgerouter.certs.acme.tokens import HttpProver, Tokens
-from edgerouter.certs.acme.wanted import Names
+from edgerouter.certs.acme.wanted import Names, is_name
 from edgerouter.certs.local.ca import open_authority
 from edgerouter.config.dynamic import Domain, DynamicConfiguration, HttpConfiguration, Router, RouterTLS
 from edgerouter.config.resolvers import Acme, CertificateResolver, OnDemand, TlsChallenge
@@ -119,7 +119,8 @@ async def test_a_name_is_asked_about_once_and_only_200_is_a_yes() -> None:
         assert verdict.code == "ASK_DENIED" and "answered 403, and only 200 is a yes" in verdict.words
         assert (await one.verdict("a.example", "web")).code == "NO_ROUTER"
         assert (await one.verdict("a.test", "other")).code == "NO_ROUTER"
-        assert (await one.verdict("not a name.test", "web")).code == "NO_ROUTER"
+        for name in ("not a name.test", "\x1b[2J.test", "<b>.test", "*.test"):
+            assert (await one.verdict(name, "web")).code == "BAD_NAME"
         assert ask.asked == ["a.test", "b.test"]
         one.forget("b.test")
         for status in (204, 302):
@@ -127,6 +128,7 @@ async def test_a_name_is_asked_about_once_and_only_200_is_a_yes() -> None:
             assert (await one.verdict(f"s{status}.test", "web")).code == "ASK_DENIED"
         shown = {line.name: line.verdict for line in one.workloads()}
         assert shown["s204.test"] == "REFUSED_ASK_DENIED" and "b.test" not in shown
+        assert all(is_name(name) for name in shown), shown
         assert "s3cret" not in str(one.workloads()) and one.problems() == ()
 
 

@@ -69,7 +69,7 @@ def test_a_refused_name_waits_no_more_until_its_time() -> None:
     assert again.gone_on == 0
 
 
-@pytest.mark.parametrize("name", ["", "localhost"])
+@pytest.mark.parametrize("name", ["", "localhost", f"{'a' * 250}.test"])
 def test_what_no_certificate_is_ordered_for_does_not_wait(name: str) -> None:
     one, asked = demand()
     assert not one.park(Waiting(name, "192.0.2.1"), "web", 10.0) and asked == []

@@ -33,7 +33,7 @@ MOST_REMEMBERED: Final = 10_000  # refusals
 SHOWN: Final = 20  # refusals that are listed
 SHOWN_EVERY: Final = 10.0  # seconds: each list is a new configuration
 # Seconds until a name is worth asking for again; the answers of the ask URL are remembered that long.
-_AGAIN: Final = {"ASK_DENIED": 60.0, "ASK_UNREACHABLE": 10.0, "NO_ROUTER": 10.0, "BUSY": 1.0}
+_AGAIN: Final = {"ASK_DENIED": 60.0, "ASK_UNREACHABLE": 10.0, "NO_ROUTER": 10.0, "BAD_NAME": 60.0, "BUSY": 1.0}
 log = logging.getLogger("edgerouter.acme")
 
 
@@ -87,6 +87,9 @@ class Demand:
         if not self._room(now):  # first of all: even the rules take time, where there are thousands
             self._numbers.demand("BUSY")
             return Verdict("BUSY", until=now + _AGAIN["BUSY"])
+        if not is_name(name) or "*" in name:  # counted, and shown nowhere: it may hold anything
+            self._numbers.demand("BAD_NAME")
+            return Verdict("BAD_NAME", until=now + _AGAIN["BAD_NAME"])
         if not self.takes(name, point):
             words = f"no router of {point} whose rule may take it has this resolver"
             return self._refuse(name, "NO_ROUTER", words, now)
