@@ -10,6 +10,7 @@ from typing import Final
 from edgerouter.config import absent
 from edgerouter.config.effect import without_effect
 from edgerouter.config.fit import Fault, nearest
+from edgerouter.config.resolver_checks import resolver_faults
 from edgerouter.config.static import (
     Address,
     EntryPoint,
@@ -28,6 +29,7 @@ def faults(static: StaticConfiguration, providers: Iterable[str]) -> list[Fault]
     found = [*_addresses(static), *_users_of_points(static, points), *_numbers(static)]
     for name, point in static.entry_points.items():
         found.extend(_entry_point(("entryPoints", name), point, points))
+    found.extend(resolver_faults(static.certificates_resolvers, points))
     if static.api is not None and not _BASE_PATH.fullmatch(static.api.base_path):
         found.append(Fault(("api", "basePath"), "expected a path such as /router", "letters, digits and /_.:~- only"))
     known = [*providers, *(name.lower() for name in absent.PROVIDERS), "kubernetes"]

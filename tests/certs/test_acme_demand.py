@@ -21,7 +21,6 @@ from edgerouter.certs.acme.open_rules import may_take, open_rules
 from edgerouter.certs.acme.ordering import Ordering
 from edgerouter.certs.acme.provider import AcmeProvider
 from edgerouter.certs.acme.refused import Refused
-from edgerouter.certs.acme.resolvers import Resolvers
 from edgerouter.certs.acme.state import Attempt
 from edgerouter.certs.acme.stores.file import FileStorage
 from edgerouter.certs.acme.together import Together
@@ -29,11 +28,10 @@ from edgerouter.certs.acme.tokens import HttpProver, Tokens
 from edgerouter.certs.acme.wanted import Names, is_name
 from edgerouter.certs.local.ca import open_authority
 from edgerouter.config.dynamic import Domain, DynamicConfiguration, HttpConfiguration, Router, RouterTLS
-from edgerouter.config.resolvers import Acme, CertificateResolver, OnDemand, TlsChallenge
-from edgerouter.config.static import EntryPoint, EntryPointHttp, EntryPointTLS, StaticConfiguration
+from edgerouter.config.resolvers import Acme, OnDemand
+from edgerouter.config.static import EntryPoint, EntryPointHttp, EntryPointTLS
 from edgerouter.config.types import Duration
 from edgerouter.contracts.snapshot import Snapshot
-from edgerouter.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -78,14 +76,6 @@ def test_which_rules_are_open_and_where() -> None:
     domains = (Domain(main="a.test"),)
     assert found(Router(rule="PathPrefix(`/`)", tls=RouterTLS(cert_resolver="le", domains=domains))) == {}
     assert list(found(Router(rule="PathPrefix(`/`)"), point=EntryPointTLS(cert_resolver="le"))) == ["web"]
-
-
-@pytest.mark.parametrize("url", ["", "127.0.0.1/may", "ftp://a.test/may", "http:///may"])
-def test_without_a_url_that_is_asked_there_is_no_start(tmp_path: Path, url: str) -> None:
-    acme = Acme(storage=str(tmp_path / "acme.json"), tls_challenge=TlsChallenge(), on_demand=OnDemand(ask=url))
-    static = StaticConfiguration(certificates_resolvers={"le": CertificateResolver(acme=acme)})
-    with pytest.raises(ConfigurationError, match=r"certificatesResolvers\.le\.acme\.onDemand\.ask: .*; write http://"):
-        Resolvers(static, {"web": EntryPoint()})
 
 
 def test_the_budget_is_kept_over_restarts_and_has_room_again(tmp_path: Path) -> None:

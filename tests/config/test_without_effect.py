@@ -21,11 +21,13 @@ from edgerouter.config.static import StaticConfiguration
 
 ROOT = Path(edgerouter.__file__).parent
 WEB = "--entryPoints.web."
-# What sets the option, a flag -> where it is told.
+# What sets the option, flags -> where it is told.
 SETS = {
     "accessLog.dualOutput": "--accessLog.dualOutput=true",
     "api.debug": "--api.debug=true",
-    "certificatesResolvers.*.acme.certificatesDuration": ("--certificatesResolvers.web.acme.certificatesDuration=100"),
+    "certificatesResolvers.*.acme.certificatesDuration": (
+        "--certificatesResolvers.web.acme.certificatesDuration=100 --certificatesResolvers.web.acme.tlsChallenge=true"
+    ),
     "entryPoints.*.allowACMEByPass": f"{WEB}allowACMEByPass=true",
     "entryPoints.*.forwardedHeaders.addXForwardedSchemeHeaders": (
         f"{WEB}forwardedHeaders.addXForwardedSchemeHeaders=true"
@@ -73,7 +75,7 @@ def test_the_table_is_proven_whole() -> None:
 
 @pytest.mark.parametrize("option", SETS)
 def test_an_option_without_effect_is_named(option: str) -> None:
-    loaded = load(SETS[option])
+    loaded = load(*SETS[option].split())
     assert loaded.static is not None
     (problem,) = loaded.problems
     assert (problem.path, problem.severity) == (option.replace("*", "web"), "warning")

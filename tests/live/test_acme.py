@@ -149,7 +149,7 @@ async def test_the_router_serves_at_once_when_the_authority_is_away(pebble: Pebb
 def test_a_resolver_that_cannot_work_ends_the_start(tmp_path: Path) -> None:
     for acme, words in (
         ({}, "no challenge is given"),
-        ({"httpChallenge": {"entryPoint": "nowhere"}}, "httpChallenge.entryPoint: 'nowhere' is none"),
+        ({"httpChallenge": {"entryPoint": "nowhere"}}, "httpChallenge.entryPoint: there is no entry point 'nowhere'"),
         ({"dnsChallenge": {"provider": "nobody"}}, "there is no DNS provider 'nobody'"),
     ):
         static = {"certificatesResolvers": {"le": {"acme": {"storage": str(tmp_path / "acme.json"), **acme}}}}

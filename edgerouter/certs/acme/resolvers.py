@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -53,7 +52,7 @@ class Resolvers:
 
     def __init__(self, static: StaticConfiguration, points: Mapping[str, EntryPoint]) -> None:
         self.tokens = Tokens()
-        self.providers = _make(static, points, self.tokens)
+        self.providers = _make(static, self.tokens)
         self._points = points
         self._defaults = default_entry_points(static)
 
@@ -99,7 +98,7 @@ def _on_demand(providers: Mapping[str, ResolverProvider]) -> list[tuple[AcmeProv
     return [(one, one.demand) for one in acme if one.demand is not None]
 
 
-def _make(static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens: Tokens) -> dict[str, ResolverProvider]:
+def _make(static: StaticConfiguration, tokens: Tokens) -> dict[str, ResolverProvider]:
     stores: dict[str, Storage] = {}
     made: dict[str, ResolverProvider] = {}
     for name, resolver in static.certificates_resolvers.items():
@@ -111,7 +110,6 @@ def _make(static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens:
             continue
         options = resolver.acme
         path = f"certificatesResolvers.{name}.acme"
-        _check(path, options, points)
         if options.storage not in stores:
             stores[options.storage] = _storage(path, options.storage)
         together = Together(stores[options.storage], name)
@@ -124,22 +122,6 @@ def _make(static: StaticConfiguration, points: Mapping[str, EntryPoint], tokens:
         )
         made[provider.context.name] = provider
     return made
-
-
-def _check(path: str, options: Acme, points: Mapping[str, EntryPoint]) -> None:
-    challenges = (options.http_challenge, options.tls_challenge, options.dns_challenge)
-    if not any(challenge is not None for challenge in challenges):
-        raise ConfigurationError(f"{path}: no challenge is given; add httpChallenge, tlsChallenge or dnsChallenge")
-    if options.http_challenge is not None:
-        point = options.http_challenge.entry_point
-        if point not in points:
-            known = ", ".join(sorted(points))
-            raise ConfigurationError(f"{path}.httpChallenge.entryPoint: {point!r} is none; write one of {known}")
-    if options.on_demand is not None:
-        parts = urlsplit(options.on_demand.ask)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            words = "without a URL no name is certified on demand; write http://host:port/path, asked as ?domain=NAME"
-            raise ConfigurationError(f"{path}.onDemand.ask: {words}")
 
 
 def _storage(path: str, place: str) -> Storage:
