@@ -59,6 +59,10 @@ class Options(Model, frozen=True):
     source_criterion: SourceCriterion | None = None
     redis: RedisOptions | None = None
 
+    def warnings(self) -> tuple[str, ...]:
+        """See ``config.effect.warnings``."""
+        return () if self.amount else ("amount is 0: every request is answered 429; write how many may pass",)
+
 
 @middleware("inFlightReq", Options)
 class InFlightReq(Middleware):

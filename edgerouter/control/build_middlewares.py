@@ -15,7 +15,7 @@ from edgerouter.contracts.plan import MiddlewareEntry
 from edgerouter.control.aggregate import MIDDLEWARE_PATHS, SERVICE_PATHS, names_at, provider_of, qualify_options
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden, revealed
-from edgerouter.control.build_trial import try_middleware
+from edgerouter.control.build_trial import try_middleware, with_values
 from edgerouter.control.build_types import Fault, Link, Step, refusal
 from edgerouter.control.presets import PRESET
 
@@ -46,14 +46,21 @@ def _make_step(name: str, middleware: Middleware, limits: Limits) -> Step:
         return Step(name, middleware.kind, {}, None, (Fault("", middleware.refused, told=True),))
     plain = plain_options(middleware, name)
     chain = names_at(plain, MIDDLEWARE_PATHS) if middleware.kind == CHAIN else None
-    faults = not_there_yet(middleware.kind, middleware.options)
     barred = limits.barred(provider_of(name), plain)
+    faults = not_there_yet(middleware.kind, valued("middlewares", middleware, plain, barred is None))
     wrong = "" if chain is not None or barred is not None else try_middleware(name, middleware.kind, plain)
     if barred is not None:
         faults = (Fault(middleware.kind, *barred), *faults)
     elif wrong:
         faults = (Fault(middleware.kind, wrong), *faults)
     return Step(name, middleware.kind, plain, put(hidden(middleware.options), middleware.late), faults, chain)
+
+
+def valued(room: str, given: Middleware | Service, plain: Any, may: bool) -> Any:
+    """Typed options to be asked about themselves: where some stand elsewhere, with those, if they may be looked at."""
+    if not given.late:
+        return given.options
+    return with_values(room, given.kind, plain) if may else None
 
 
 def not_there_yet(kind: str, options: Any) -> tuple[Fault, ...]:

@@ -6,7 +6,8 @@ rule does not parse, or that has no entry point, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,9 @@ from edgerouter.control.build_types import Fault, refusal, status
 from edgerouter.control.view import RouterView
 from edgerouter.rules.compile import RuleError, compile_rule
 
+_TEMPLATE: Final = re.compile(
+    r"(?i:\b(?:Host|HostRegexp|Path|PathPrefix|PathRegexp))\(\s*[`\"][^`\"]*?(\{[A-Za-z_]\w*(?::[^`\"{}]*)?\})"
+)
 MAX_PRIORITY: Final = 2**63 - 1
 MAX_USER_PRIORITY: Final = MAX_PRIORITY - 1000  # above are the internal routers (Traefik routers.priority)
 
@@ -66,7 +70,17 @@ def make_draft(name: str, router: Router, default_syntax: str, check: RuleCheck)
         faults.append(Fault(dotted(unused.path), unused.message, "leave it out", False))
     syntax = router.rule_syntax or default_syntax
     rule_fault = _rule_fault(router, syntax, check)
+    if rule_fault is None and syntax == "v3" and not internal:
+        faults.extend(_old_templates(router.rule))
     return Draft(router, priority, syntax, hidden(router), rule_fault, tuple(faults))
+
+
+def _old_templates(rule: str) -> Iterator[Fault]:
+    """``Path(`/x/{id}`)`` and ``HostRegexp(`{name:.+}.x`)`` mean something else by ruleSyntax v2."""
+    found = _TEMPLATE.search(rule) if "{" in rule else None
+    if found is not None:
+        hint = "write PathRegexp or HostRegexp with a Go regular expression, or set ruleSyntax: v2"
+        yield Fault("rule", f"{found[1]} stands for itself, and nothing is put in its place", hint, False)
 
 
 def _rule_fault(router: Router, syntax: str, check: RuleCheck) -> Fault | None:

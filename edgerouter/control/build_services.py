@@ -12,7 +12,7 @@ from edgerouter.config.dynamic import Service
 from edgerouter.config.late import put
 from edgerouter.contracts.plan import ServerEntry, ServiceEntry
 from edgerouter.control.aggregate import SERVICE_PATHS, TRANSPORT_PATHS, names_at, provider_of
-from edgerouter.control.build_middlewares import NO_LIMITS, Middlewares, not_there_yet, plain_options
+from edgerouter.control.build_middlewares import NO_LIMITS, Middlewares, not_there_yet, plain_options, valued
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden, revealed
 from edgerouter.control.build_trial import try_service
@@ -52,8 +52,8 @@ def _make_node(name: str, service: Service, limits: Limits) -> Node:
         told = (Fault("", service.refused, told=True),)
         return Node(name, service.kind, {}, None, (), service.middlewares, (), "", told)
     plain = plain_options(service, name)
-    faults = list(not_there_yet(service.kind, service.options))
     barred = limits.barred(provider_of(name), plain)
+    faults = list(not_there_yet(service.kind, valued("services", service, plain, barred is None)))
     given, unread = ((), "") if barred is not None else _servers(plain.pop("servers", ()))
     servers = tuple(server for server in given if server.url.startswith(_SCHEMES))
     faults.extend(_server_fault(server, not servers) for server in given if server not in servers)

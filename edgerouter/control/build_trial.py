@@ -33,6 +33,15 @@ def try_service(name: str, kind: str, plain: Any) -> str:
     return "" if plugin is None else _said(plugin, plain, (_context(name, _RECORDS), []))
 
 
+def with_values(room: str, kind: str, plain: Any) -> Any:
+    """The options with the values of their references, for questions to them; None where they cannot be had."""
+    plugin = load(room).get(kind)
+    try:
+        return None if plugin is None or plugin.options is None else Resolver().typed(plain, plugin.options)
+    except ValueError:  # what is wrong with them is said by the trial
+        return None
+
+
 def _said(plugin: Plugin, plain: Any, arguments: tuple[Any, ...]) -> str:
     if plugin.options is None:
         return ""

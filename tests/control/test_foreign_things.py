@@ -140,6 +140,9 @@ WARNED = [
     ((REST, "udp:\n  routers: {t: {service: t}}"), "udp", "not served yet", "nothing listens for UDP"),
     ((REST, "tls:\n  stores: {other: {}}"), "tls.stores.other", "only the store default", "store default"),
     (router(f"{RULE}, observability: {{tracing: true}}"), "http.routers.bad.observability.tracing", "tracing", "leave"),
+    (middleware("{inFlightReq: {}}"), "http.middlewares.m.inFlightReq", "every request is answered 429", ""),
+    (router('rule: "Path(`/x/{id}`)", service: good'), "http.routers.bad.rule", "{id} stands for itself", "ruleSyntax"),
+    (router('rule: "HostRegexp(`{x:.*}.b`)", service: good'), "http.routers.bad.rule", "{x:.*} stands", "HostRegexp"),
     (middleware("{headers: {sslRedirect: true}}"), "http.middlewares.m.sslRedirect", "no effect", "redirectScheme"),
 ]
 
@@ -195,3 +198,12 @@ def test_braces_of_others_are_no_templates(body: str, tmp_path: Path) -> None:
 def test_internal_names_are_few_and_listed(name: str, hint: str) -> None:
     names = Names("service", ["noop@internal", "ping@internal", "api@internal", "web@file"], {})
     assert names.missing(name) == (f"service {name!r} does not exist", hint)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["PathRegexp(`^/a{2}$`)", "PathRegexp(`^/a{2,3}/{1}`)", "HostRegexp(`^[a-z]{1,9}[.]b$`)", "Header(`X`, `{a}`)"],
+)
+def test_braces_of_regular_expressions_are_no_old_templates(rule: str, tmp_path: Path) -> None:
+    problems, _ = said(tmp_path, filled(*router(f"rule: '{rule}', service: good")))
+    assert problems == []

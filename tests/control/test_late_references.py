@@ -214,6 +214,14 @@ def test_labels_may_not_hide_them_in_servers() -> None:
     assert HIDDEN not in repr(built)
 
 
+def test_questions_to_options_see_the_values() -> None:
+    body = {"address": "http://127.0.0.1:9", "forwardBody": True}
+    assert built_of(decoded(configured({"forwardAuth": {**body, "maxBodySize": "${env:EDGE_TEN}"}}))).problems == ()
+    (warning,) = built_of(decoded(configured({"forwardAuth": {**body, "forwardBody": "${env:EDGE_ON}"}}))).problems
+    assert warning.message == "forwardBody holds whole bodies in memory; set maxBodySize"
+    assert built_of(decoded(configured({"inFlightReq": {"amount": "${env:EDGE_TEN}"}}))).problems == ()
+
+
 def test_weights_of_children() -> None:
     children = [{"name": "other", "weight": 1}, {"name": "other", "weight": "${env:EDGE_TEN}"}]
     built = built_of(decoded(configured(service={"weighted": {"services": children}})))
