@@ -1,35 +1,28 @@
 """Header fields: a block of raw lines kept as it came, plus edits. Nothing here knows how a message is framed.
 
 Most headers of most requests are never looked at by the router, so they are not split up: the lines stay one slice of
-the head's buffer and are copied to the other side in runs. The first ``get`` of a field that is there builds an index;
-an edit marks a line as cut or appends a line.
+the head's buffer and are copied to the other side in runs. An edit cuts a line out or appends one; only who asks for
+all of them, or for what a codec shows apart, has an index built.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from mypy_extensions import i64, mypyc_attr
 
-_FOLD: Final = bytes(range(65)) + bytes(range(97, 123)) + bytes(range(91, 256))  # ASCII lower case, byte for byte
+from edgerouter.http.lines import (
+    ALL,
+    CODEC_FIELDS,
+    FOLD,
+    FieldName,
+    field_line,
+    field_name,
+    find_line,
+    line_end,
+    names_in,
+    value_span,
+)
 
-CODEC_FIELDS: Final = frozenset(
-    [
-        "connection",
-        "content-length",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-    ]
-)  # framing and routing of one connection: written by codecs from the attributes of messages, never from a field
-
-
-def _lower(name: str) -> bytes:
-    return name.encode("latin-1").translate(_FOLD)
+__all__ = ["ALL", "CODEC_FIELDS", "Field", "Headers"]
 
 
 class Line:
@@ -54,6 +47,14 @@ class Line:
         return self.block[self.start : colon].decode("latin-1")
 
 
+class Field:
+    """A field made once, for many messages. Raises ValueError for CR, LF, NUL or a name that is none."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = field_name(name)
+        self.line = field_line(self.name, name, value)
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Headers:
     """The end-to-end fields of one message, in order, names case-insensitive (RFC 9110 section 5).
@@ -67,11 +68,12 @@ class Headers:
     show all the same (-1: none); ``items`` and ``write_to`` do not. Content-Length stands in a cut, Host too, or at
     that offset of ``host_block``. ``length_end`` is the end of that Content-Length line where it is just as this
     router would write ``told_length``. What is set or added under a name of ``CODEC_FIELDS`` is never written by a
-    codec: set the attributes of the message instead.
+    codec: set the attributes of the message instead. ``names`` is the set of names that may be there.
     """
 
     def __init__(self, raw: bytes = b"", cuts: list[int] | None = None) -> None:
         self.raw = raw
+        self.names: i64 = ALL if raw else 0
         self.cut_at: i64 = 0
         self.cut_end: i64 = 0  # 0: nothing is cut
         self.cuts: list[int] | None = None
@@ -101,10 +103,12 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of the field, or ``default``."""
-        folded = _lower(name)
-        if self._index is None and not self._may_hold(folded):
+        field = field_name(name)
+        if self.names & field.bit == 0:
             return default
-        lines = self._indexed().get(folded)
+        if self._index is None and not field.apart:
+            return self._first(field.folded, default)
+        lines = self._indexed().get(field.folded)
         if lines is not None:
             for line in lines:
                 if not line.cut:
@@ -113,14 +117,59 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Return every value of the field, in order."""
-        folded = _lower(name)
-        if self._index is None and not self._may_hold(folded):
+        field = field_name(name)
+        if self.names & field.bit == 0:
             return []
-        lines = self._indexed().get(folded)
+        if self._index is None and not field.apart:
+            return self._each(field.folded)
+        lines = self._indexed().get(field.folded)
         return [] if lines is None else [line.value() for line in lines if not line.cut]
 
+    def _first(self, name: bytes, default: str | None) -> str | None:
+        raw = self.raw
+        at: i64 = find_line(raw, name, 0)
+        while at >= 0:
+            if not self._is_cut(at):
+                return _value(raw, at, len(name))
+            at = find_line(raw, name, line_end(raw, at))
+        appended = self._appended
+        if appended is not None:
+            for block in appended:
+                at = find_line(block, name, 0)
+                if at >= 0:
+                    return _value(block, at, len(name))
+        return default
+
+    def _each(self, name: bytes) -> list[str]:
+        raw = self.raw
+        values: list[str] = []
+        at: i64 = find_line(raw, name, 0)
+        while at >= 0:
+            if not self._is_cut(at):
+                values.append(_value(raw, at, len(name)))
+            at = find_line(raw, name, line_end(raw, at))
+        appended = self._appended
+        if appended is not None:
+            for block in appended:
+                at = find_line(block, name, 0)
+                while at >= 0:
+                    values.append(_value(block, at, len(name)))
+                    at = find_line(block, name, line_end(block, at))
+        return values
+
+    def _is_cut(self, at: i64) -> bool:
+        """Is the line of ``raw`` that begins there no part of the message?"""
+        if self.cut_at <= at and at < self.cut_end:
+            return True
+        cuts = self.cuts
+        if cuts is not None:
+            for i in range(0, len(cuts), 2):
+                if cuts[i] <= at and at < cuts[i + 1]:
+                    return True
+        return False
+
     def __contains__(self, name: str) -> bool:
-        return self.get(name) is not None
+        return self.names & field_name(name).bit != 0 and self.get(name) is not None
 
     def items(self) -> list[tuple[str, str]]:
         """Return (name, value) pairs in order."""
@@ -133,23 +182,42 @@ class Headers:
 
     def set(self, name: str, value: str) -> None:
         """Replace every value of the field by this one; raises ValueError for CR, LF, NUL or an empty name."""
-        line = _encode_line(name, value)
-        self.remove(name)
-        self._guard(name)
-        self._append(line)
+        field = field_name(name)
+        self._replace(field, field_line(field, name, value))
+
+    def put(self, field: Field) -> None:
+        """The same with a field that was made before."""
+        self._replace(field.name, field.line)
 
     def add(self, name: str, value: str) -> None:
         """Append one more value; raises ValueError for CR, LF, NUL or an empty name."""
-        line = _encode_line(name, value)
-        self._guard(name)
-        self._append(line)
+        field = field_name(name)
+        self._append_line(field, field_line(field, name, value))
+
+    def append(self, field: Field) -> None:
+        """The same with a field that was made before."""
+        self._append_line(field.name, field.line)
 
     def remove(self, name: str) -> bool:
         """Drop every value of the field; True if there was one."""
-        folded = _lower(name)
-        if self._index is None and not self._may_hold(folded):
+        return self._drop(field_name(name))
+
+    def _replace(self, field: FieldName, line: bytes) -> None:
+        if self.names & field.bit != 0:
+            self._drop(field)
+        self._append_line(field, line)
+
+    def _append_line(self, field: FieldName, line: bytes) -> None:
+        if field.codec:
+            self.guarded = True
+        self._append(line, field.bit)
+
+    def _drop(self, field: FieldName) -> bool:
+        if self.names & field.bit == 0:
             return False
-        lines = self._indexed().pop(folded, None)
+        if self._index is None and not field.apart:
+            return self._cut_lines(field.folded)
+        lines = self._indexed().pop(field.folded, None)
         if lines is None:
             return False
         found = False
@@ -161,17 +229,63 @@ class Headers:
             self._edited = True
         return found
 
-    def add_block(self, block: bytes) -> None:
-        """Append ready-made, valid lines (for the engine, which keeps such blocks per connection)."""
-        self._append(block)
+    def _cut_lines(self, name: bytes) -> bool:
+        """Take the lines with this name out, where there is no index."""
+        raw = self.raw
+        found = False
+        end: i64 = 0
+        at: i64 = find_line(raw, name, 0)
+        while at >= 0:
+            end = line_end(raw, at)
+            if not self._is_cut(at):
+                self._cut(at, end)
+                found = True
+            at = find_line(raw, name, end)
+        appended = self._appended
+        if appended is not None:
+            for i in range(len(appended)):
+                block = appended[i]
+                at = find_line(block, name, 0)
+                while at >= 0:
+                    found = True
+                    block = block[:at] + block[line_end(block, at) :]
+                    at = find_line(block, name, at)
+                appended[i] = block
+        return found
 
-    def add_blocks(self, first: bytes, second: bytes) -> None:
+    def _cut(self, start: i64, end: i64) -> None:
+        """Cut one more line of ``raw``; the cuts stay in order."""
+        if self.cut_end == 0:
+            self.cut_at, self.cut_end = start, end
+            return
+        cuts = self.cuts
+        if cuts is None:
+            cuts = []
+            self.cuts = cuts
+        if start < self.cut_at:
+            cuts.insert(0, self.cut_at)
+            cuts.insert(1, self.cut_end)
+            self.cut_at, self.cut_end = start, end
+            return
+        place = 0
+        while place < len(cuts) and cuts[place] < start:
+            place += 2
+        cuts.insert(place, start)
+        cuts.insert(place + 1, end)
+
+    def add_block(self, block: bytes, names: i64 = ALL) -> None:
+        """Append ready-made, valid lines (for the engine, which keeps such blocks per connection); ``names`` is the set
+        of their names, where it is known."""
+        self._append(block, names_in(block) if names == ALL else names)
+
+    def add_blocks(self, first: bytes, second: bytes, names: i64 = ALL) -> None:
         """The same with two of them."""
-        if self._appended is None and self._index is None:
+        if self._appended is None and self._index is None and names != ALL:
             self._appended = [first, second]
+            self.names |= names
         else:
-            self._append(first)
-            self._append(second)
+            self.add_block(first)
+            self.add_block(second)
 
     def copy(self) -> Headers:
         """Return an independent copy."""
@@ -179,6 +293,7 @@ class Headers:
         self.write_to(out)
         headers = Headers(b"".join(out))
         headers.guarded = self.guarded
+        headers.names = self.names
         return headers
 
     # -- writing ------------------------------------------------------------------------------------------------
@@ -227,24 +342,8 @@ class Headers:
 
     # -- the index ----------------------------------------------------------------------------------------------
 
-    def _may_hold(self, name: bytes) -> bool:
-        """False when no line bears the name: known without an index, which costs ten times as much."""
-        if self.host_block is not None and name == b"host":
-            return True
-        if _bears(self.raw, name):
-            return True
-        appended = self._appended
-        if appended is not None:
-            for block in appended:
-                if _bears(block, name):
-                    return True
-        return False
-
-    def _guard(self, name: str) -> None:
-        if name.lower() in CODEC_FIELDS:
-            self.guarded = True
-
-    def _append(self, block: bytes) -> None:
+    def _append(self, block: bytes, names: i64) -> None:
+        self.names |= names
         appended = self._appended
         if appended is None:
             appended = []
@@ -308,41 +407,14 @@ class Headers:
         return end
 
 
-def _bears(block: bytes, name: bytes) -> bool:
-    """Does a line of the block, cut or not, begin with the name and a colon? ``name`` is in lower case."""
-    length = len(name)
-    last = len(block) - length
-    start = 0
-    while start < last:
-        if block[start + length] == 58 and block[start : start + length].translate(_FOLD) == name:
-            return True
-        start = block.find(b"\n", start) + 1
-        if start == 0:
-            return False
-    return False
+def _value(block: bytes, at: i64, length: i64) -> str:
+    """The value of the line that begins there, with a name of that length, decoded as latin-1."""
+    start, end = value_span(block, at + length + 1, line_end(block, at))
+    return block[start:end].decode("latin-1")
 
 
-def _split_line(block: bytes, start: int, end: int) -> tuple[Line, bytes]:
-    """Find the value of one line, without the white space around it."""
-    colon = block.index(b":", start)
-    value_start = colon + 1
-    value_end = end - 2
-    while value_start < value_end and block[value_start] in (32, 9):
-        value_start += 1
-    while value_end > value_start and block[value_end - 1] in (32, 9):
-        value_end -= 1
-    return Line(block, start, value_start, value_end, end), block[start:colon].translate(_FOLD)
-
-
-def _encode_line(name: str, value: str) -> bytes:
-    line = f"{name}: {value}\r\n"
-    if not name or "\n" in value or "\r" in value or "\0" in value or not _is_token(name):
-        raise ValueError(f"not a header field: {name!r}: {value!r}")
-    return line.encode("latin-1", "replace")
-
-
-_TOKEN: Final = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
-def _is_token(name: str) -> bool:
-    return name.strip(_TOKEN) == ""
+def _split_line(block: bytes, start: i64, end: i64) -> tuple[Line, bytes]:
+    """Find name and value of one line."""
+    colon: i64 = block.index(b":", start)
+    value_start, value_end = value_span(block, colon + 1, end)
+    return Line(block, start, value_start, value_end, end), block[start:colon].translate(FOLD)

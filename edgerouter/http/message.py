@@ -8,12 +8,16 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from edgerouter.http.body import Body
-from edgerouter.http.headers import Headers
+from edgerouter.http.headers import Field, Headers
 
 HTTP_1_0: Final = 10
 HTTP_1_1: Final = 11
 HTTP_2: Final = 20
 HTTP_3: Final = 30
+
+_PLAIN: Final = "text/plain; charset=utf-8"
+_PLAIN_TYPE: Final = Field("Content-Type", _PLAIN)
+_NO_SNIFFING: Final = Field("X-Content-Type-Options", "nosniff")
 
 
 class Authority:
@@ -85,13 +89,16 @@ class Response:
         self.cause = ""
 
     @staticmethod
-    def text(status: int, text: str, content_type: str = "text/plain; charset=utf-8") -> Response:
+    def text(status: int, text: str, content_type: str = _PLAIN) -> Response:
         """A complete response of the router's own; no content type is set for an empty text."""
         data = text.encode()
         headers = Headers()
         if data:
-            headers.add("Content-Type", content_type)
-            headers.add("X-Content-Type-Options", "nosniff")
+            if content_type == _PLAIN:
+                headers.append(_PLAIN_TYPE)
+            else:
+                headers.add("Content-Type", content_type)
+            headers.append(_NO_SNIFFING)
         response = Response(status, headers, Body.of(data) if data else None)
         response.content_length = len(data)
         return response

@@ -9,6 +9,7 @@ from typing import Final
 
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
+from edgerouter.http.lines import names_in
 from edgerouter.http.message import Request
 from edgerouter.net.session import Downstream
 
@@ -29,6 +30,12 @@ _NAMES: Final = (
 )
 _MANAGED: Final = frozenset([name.lower() for name in _NAMES])  # servers fold "_" and "-" into one
 _HOSTNAME: Final = socket.gethostname()
+
+# The sets of names in the blocks that are added below.
+_HOST_AND_PEER: Final = names_in(
+    b"X-Forwarded-Host:\nX-Forwarded-Port:\nX-Forwarded-Proto:\nX-Forwarded-Server:\nX-Real-Ip:\n"
+)
+_FOR: Final = names_in(b"X-Forwarded-For:\n")
 
 Networks = list[ipaddress.IPv4Network | ipaddress.IPv6Network]
 
@@ -61,7 +68,7 @@ def on_entry(downstream: Downstream, request: Request) -> None:
             headers.remove(name)
     if not downstream.peer_lines:
         downstream.peer_lines = _peer_lines(downstream)
-    headers.add_blocks(_known_host_lines(_scheme(downstream, request), request), downstream.peer_lines)
+    headers.add_blocks(_known_host_lines(_scheme(downstream, request), request), downstream.peer_lines, _HOST_AND_PEER)
 
 
 def on_forward(downstream: Downstream, exchange: Exchange) -> None:
@@ -78,7 +85,7 @@ def on_forward(downstream: Downstream, exchange: Exchange) -> None:
     if not line:
         line = b"X-Forwarded-For: " + downstream.client_address.encode("latin-1") + b"\r\n"
         downstream.peer_in_for = line
-    headers.add_block(line)
+    headers.add_block(line, _FOR)
 
 
 def _scheme(downstream: Downstream, request: Request) -> str:

@@ -14,6 +14,7 @@ from mypy_extensions import i64
 
 from edgerouter.errors import EdgeError
 from edgerouter.http.headers import Headers
+from edgerouter.http.lines import name_bit
 from edgerouter.wire.http1_base import LOWER, MAX_LENGTH_DIGITS, TOKEN, VALUE, Limits
 
 ORDINARY: Final = 0
@@ -116,6 +117,7 @@ class FieldScanner:
         self._te = b""
         self._expect = b""
         self._managed = False
+        self._names: i64 = 0  # the set of all names (http.lines)
 
     def _restart(self) -> None:
         """Forget the last head."""
@@ -136,6 +138,7 @@ class FieldScanner:
         self._te = b""
         self._expect = b""
         self._managed = False
+        self._names = 0
 
     def refusal(self, why: str, message: str) -> EdgeError:
         """The error for bytes that are no valid head; ``why`` is the last part of its cause."""
@@ -166,6 +169,7 @@ class FieldScanner:
         length: i64 = 0
         guess: i64 = 0
         byte: i64 = 0
+        names: i64 = self._names
         while True:
             i = at
             while i < size:
@@ -179,6 +183,7 @@ class FieldScanner:
             i = _value_end(data, i + 1)
             if i + 1 >= size or data[i] != 13 or data[i + 1] != 10:
                 break
+            names |= name_bit(data, at, colon)
             length = colon - at
             if length > 31:
                 length = 31
@@ -189,6 +194,7 @@ class FieldScanner:
             at = i + 2
         self._at = at
         self._lines = lines
+        self._names = names
         return self._stopped(data, i)
 
     def _stopped(self, data: bytes, i: i64) -> bool:
@@ -339,6 +345,7 @@ class FieldScanner:
     def _headers(self, data: bytes) -> Headers:
         """The end-to-end fields of the head that was just read."""
         headers = Headers(data[self._raw_at : self._at - 2])
+        headers.names = self._names
         headers.cut_at = self._cut_at
         headers.cut_end = self._cut_end
         if self._cuts is not None:

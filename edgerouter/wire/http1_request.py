@@ -28,8 +28,9 @@ _CODINGS: Final = frozenset([b"gzip", b"x-gzip", b"deflate", b"compress", b"x-co
 class ParsedRequest(Request):
     """A request that remembers how its head began, so that the encoder can send those bytes again.
 
-    ``line`` is request line and Host line as they came, empty where they cannot be sent so; it holds while method,
-    path, query and authority are the very objects that were parsed.
+    ``line`` is request line and Host line as they came, empty where they cannot be sent so; it holds while the path is
+    the one that was parsed (what a step has put on another may have taken off), and method, query and authority are the
+    very objects.
     """
 
     def __init__(self, method: str, target: bytes, headers: Headers, version: int) -> None:
@@ -43,7 +44,7 @@ class ParsedRequest(Request):
     def unchanged(self) -> bool:
         """True while ``line`` says what the attributes say."""
         return (
-            self.path is self.line_path
+            (self.path is self.line_path or self.path == self.line_path)
             and self.authority is self.line_authority
             and self.query is self.line_query
             and self.method is self.line_method
