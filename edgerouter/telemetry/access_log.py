@@ -1,5 +1,5 @@
 """The access log of one worker: which exchanges are logged, and when lines are written. ``log_lines`` makes the
-lines, ``log_sink`` writes them. Compiled; nothing here blocks.
+lines (``log_common``: those of the usual form), ``log_sink`` writes them. Compiled; nothing here blocks.
 """
 
 from __future__ import annotations
@@ -7,14 +7,27 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from librt.strings import BytesWriter
+from mypy_extensions import i64
+
 from edgerouter.config.static import AccessLog as Options
-from edgerouter.config.static import AccessLogFilters
+from edgerouter.config.static import AccessLogFields, AccessLogFilters
 from edgerouter.errors import ConfigurationError
 from edgerouter.http.exchange import Exchange
-from edgerouter.telemetry.log_lines import Facts, HeaderModes, format_of
+from edgerouter.telemetry.log_common import CommonFormat
+from edgerouter.telemetry.log_lines import HeaderModes, JsonFormat, LineFormat
 from edgerouter.telemetry.log_sink import LogSink
 
 BATCH: Final = 65536  # bytes that are written at once, without waiting for the next tick
+
+_now: Final = time.time
+
+
+def format_of(name: str, fields: AccessLogFields) -> LineFormat:
+    """The form by its configured name: common, genericCLF or json."""
+    if name == "json":
+        return JsonFormat(fields)
+    return CommonFormat(fields, name == "genericCLF")
 
 
 class AccessLog:
@@ -30,19 +43,23 @@ class AccessLog:
         self._wanted = Filter(options.filters)
         self._most_lines = int(options.buffering_size)
         self._sink = LogSink(str(options.file_path))
-        self._lines: list[bytes] = []
-        self._size = 0
-        self._count = 0
+        self._out = BytesWriter()  # whole lines that wait
+        self._lines: i64 = 0
 
     def write(self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int, duration: float) -> None:
         """One finished exchange; duration in seconds."""
-        self._count += 1
+        form, out = self._format, self._out
+        form.count += 1
         if not self._wanted.passes(status, exchange.retries, duration):
             return
-        line = self._format.line(Facts(exchange, status, bytes_in, bytes_out, duration, time.time(), self._count))
-        self._lines.append(line)
-        self._size += len(line)
-        if self._size >= BATCH or (self._most_lines and len(self._lines) >= self._most_lines):
+        start: i64 = len(out)
+        try:
+            form.write(out, exchange, status, (bytes_in, bytes_out), duration, _now())
+        except BaseException:
+            out.truncate(start)  # half a line would spoil the next one
+            raise
+        self._lines += 1
+        if len(out) >= BATCH or (self._most_lines and self._lines >= self._most_lines):
             self.flush()
 
     def tick(self) -> None:
@@ -53,9 +70,9 @@ class AccessLog:
     def flush(self) -> None:
         """Hand what waits to the writing thread."""
         if self._lines:
-            self._sink.put(b"".join(self._lines))
-            self._lines = []
-            self._size = 0
+            self._sink.put(self._out.getvalue())
+            self._out.truncate(0)
+            self._lines = 0
 
     def lost_lines(self) -> int:
         """Lines that the disk or the pipe did not take."""

@@ -1,4 +1,4 @@
-"""Access log lines: one finished exchange -> one line of bytes, in the forms common, genericCLF and json.
+"""Access log lines: one finished exchange -> one line of bytes. Here: what all forms share, and json.
 
 Whatever came from a client or a server is escaped, so that nobody can end a line, close a quotation or forge a field.
 Compiled. No I/O and no decision about which exchanges are logged.
@@ -11,7 +11,8 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from mypy_extensions import mypyc_attr
+from librt.strings import BytesWriter
+from mypy_extensions import i64, mypyc_attr
 
 from edgerouter.config.static import AccessLogFields
 from edgerouter.http.exchange import Exchange, Origin
@@ -19,7 +20,6 @@ from edgerouter.http.exchange import Exchange, Origin
 REDACTED: Final = "REDACTED"
 KEEP: Final = "keep"
 DROP: Final = "drop"
-MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 FIELDS: Final = [
     "StartUTC",
     "StartLocal",
@@ -164,73 +164,22 @@ class HeaderModes:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class LineFormat:
-    """Makes lines; one a worker."""
+    """Makes lines; one a worker. ``count`` is the number of exchanges, those that were not logged included."""
 
-    def line(self, facts: Facts) -> bytes:
-        """One line with its newline."""
-        return b"\n"
+    def __init__(self) -> None:
+        self.count: i64 = 0
 
-
-class CommonFormat(LineFormat):
-    """``common`` and, with ``generic``, ``genericCLF``, which ends after the user agent (Traefik accessLog.format)."""
-
-    def __init__(self, fields: AccessLogFields, generic: bool) -> None:
-        self._generic = generic
-        self._headers = HeaderModes(fields)
-        self._query_mode = str(fields.query_parameters.default_mode)
-        self._modes: dict[str, str] = {name.lower(): str(mode) for name, mode in fields.names.items()}
-        self._default = str(fields.default_mode)
-        self._all = self._default == KEEP and DROP not in self._modes.values()
-        self._second = -1
-        self._stamp = ""
-
-    def line(self, facts: Facts) -> bytes:
-        """``host - user [time] "request" status size "referer" "agent" count "router" "server" ms``."""
-        exchange = facts.exchange
-        request = exchange.request
-        host = self._plain("ClientHost", client_host(exchange))
-        user = self._plain("ClientUsername", exchange.user)
-        method = self._quoted("RequestMethod", request.method)
-        path = self._quoted("RequestPath", request_path(exchange, self._query_mode))
-        protocol = self._quoted("RequestProtocol", protocol_name(request.version))
-        status = self._plain("DownstreamStatus", str(facts.status))
-        size = self._plain("DownstreamContentSize", str(facts.bytes_out))
-        referer = self._headers.quoted(exchange, "Referer")
-        agent = self._headers.quoted(exchange, "User-Agent")
-        text = (
-            f"{host} - {user} [{self._time(facts.started)}] "
-            f'"{method} {path} {protocol}" {status} {size} "{referer}" "{agent}"'
-        )
-        if not self._generic:
-            count = self._plain("RequestCount", str(facts.count))
-            router = self._quoted("RouterName", exchange.router)
-            server = self._quoted("ServiceURL", exchange.server_url)
-            text = f'{text} {count} "{router}" "{server}" {int(facts.duration * 1000.0)}ms'
-        return (text + "\n").encode("ascii")
-
-    def _kept(self, name: str) -> bool:
-        return self._all or self._modes.get(name.lower(), self._default) == KEEP
-
-    def _plain(self, name: str, value: str) -> str:
-        return escape(value, False) if value and self._kept(name) else "-"
-
-    def _quoted(self, name: str, value: str) -> str:
-        return escape(value, True) if value and self._kept(name) else "-"
-
-    def _time(self, moment: float) -> str:
-        second = int(moment)
-        if second != self._second:
-            t = time.gmtime(second)
-            self._second = second
-            clock = f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
-            self._stamp = f"{t.tm_mday:02d}/{MONTHS[t.tm_mon - 1]}/{t.tm_year}:{clock} +0000"
-        return self._stamp
+    def write(
+        self, out: BytesWriter, exchange: Exchange, status: int, sizes: tuple[int, int], duration: float, ended: float
+    ) -> None:
+        """Append one line with its newline. ``sizes``: body bytes in and out; ``ended``: wall clock; in seconds."""
 
 
 class JsonFormat(LineFormat):
     """One JSON object a line, with Traefik's field names, and ``Cause`` and ``CauseDetail`` where a request failed."""
 
     def __init__(self, fields: AccessLogFields) -> None:
+        super().__init__()
         modes = {name.lower(): str(mode) for name, mode in fields.names.items()}
         default = str(fields.default_mode)
         self._dropped: list[str] = [name for name in FIELDS if modes.get(name.lower(), default) == DROP]
@@ -238,8 +187,11 @@ class JsonFormat(LineFormat):
         self._query_mode = str(fields.query_parameters.default_mode)
         self._stamps = Stamps()
 
-    def line(self, facts: Facts) -> bytes:
+    def write(
+        self, out: BytesWriter, exchange: Exchange, status: int, sizes: tuple[int, int], duration: float, ended: float
+    ) -> None:
         """Absent text is left out, except RequestPort, which is ``-`` then."""
+        facts = Facts(exchange, status, sizes[0], sizes[1], duration, ended, self.count)
         record: dict[str, object] = {}
         self._times(record, facts)
         self._ends(record, facts.exchange)
@@ -253,7 +205,8 @@ class JsonFormat(LineFormat):
         record["msg"] = ""
         record["time"] = self._stamps.local(facts.ended)
         line: bytes = _encode_json(record)
-        return line + b"\n"
+        out.write(line)
+        out.write(b"\n")
 
     def _times(self, record: dict[str, object], facts: Facts) -> None:
         record["StartUTC"] = self._stamps.utc(facts.started)
@@ -380,10 +333,3 @@ class Stamps:
 
 def _date(t: time.struct_time) -> str:
     return f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
-
-
-def format_of(name: str, fields: AccessLogFields) -> LineFormat:
-    """The form by its configured name: common, genericCLF or json."""
-    if name == "json":
-        return JsonFormat(fields)
-    return CommonFormat(fields, name == "genericCLF")
