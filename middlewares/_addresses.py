@@ -10,23 +10,10 @@ import ipaddress
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
-import msgspec
-
-from edgerouter.config.dynamic import Model
 from edgerouter.http.exchange import Exchange
+from edgerouter.middlewares._addresses_options import IPStrategy
 
 _MAPPED: Final = b"\0" * 10 + b"\xff\xff"  # ::ffff:1.2.3.4 is 1.2.3.4
-
-
-class IPStrategy(Model, frozen=True):
-    """Which address is the client's; without it, the one that the connection comes from."""
-
-    # take the nth address of X-Forwarded-For, counted from the right; 0: do not
-    depth: int = 0
-    # take the first address of X-Forwarded-For, from the right, that is not in these ranges
-    excluded_ips: tuple[str, ...] = msgspec.field(default=(), name="excludedIPs")
-    # IPv6 addresses of one subnet with a prefix of so many bits count as one client
-    ipv6_subnet: int | None = None
 
 
 def packed(address: str) -> bytes:

@@ -6,9 +6,10 @@ which generation it belongs to: a new generation (the breaker tripped) forgets a
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from edgerouter.middlewares._breaker_expression import LATENCY_BINS, Expression, Sums, latency_bin
+from edgerouter.telemetry.records import SharedRecord, SharedRecords
 
 SECONDS: Final = 10
 GENERATION: Final = 0  # of the shared words; the others belong to the states
@@ -25,10 +26,10 @@ class Window:
         self._uses_latency = expression.uses_latency
         self._size = self._latency_at + (LATENCY_BINS if expression.uses_latency else 0)
         self.part_words = SECONDS * self._size
-        self._record: Any = None
+        self._record = SharedRecords().record("", 1, 0)
         self._by_status: dict[int, list[int]] = {}
 
-    def attach(self, record: Any) -> None:
+    def attach(self, record: SharedRecord) -> None:
         """Use this record."""
         self._record = record
 
@@ -67,14 +68,20 @@ class Window:
         second = int(now)
         fresh = {self._stamp(second - age) for age in range(SECONDS)}
         total = [0] * self._size
-        for part in self._record.parts():
-            for at in range(0, len(part), self._size):
-                if part[at] in fresh:
-                    bucket = part[at : at + self._size]
-                    total = [a + b for a, b in zip(total, bucket, strict=True)]
+        record, size = self._record, self._size
+        for slot in range(record.workers):
+            for at in range(0, self.part_words, size):
+                if record.slice(slot, at, 1)[0] in fresh:
+                    _add(total, record.slice(slot, at, size))
         return Sums(
             total[_REQUESTS],
             total[_NETWORK_ERRORS],
             total[_RANGES : self._latency_at],
             total[self._latency_at :],
         )
+
+
+def _add(total: list[int], bucket: list[int]) -> None:
+    for index in range(len(bucket)):
+        if bucket[index]:
+            total[index] += bucket[index]

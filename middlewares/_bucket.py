@@ -57,5 +57,6 @@ def go_duration(nanoseconds: int) -> str:
 
 def _decimal(amount: int, size: int) -> str:
     whole, rest = divmod(amount, size)
-    digits = f"{rest:0{len(str(size)) - 1}d}".rstrip("0") if rest else ""
-    return f"{whole}.{digits}" if digits else str(whole)
+    if not rest:
+        return str(whole)
+    return str(whole) + "." + str(size + rest)[1:].rstrip("0")

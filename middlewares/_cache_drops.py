@@ -29,7 +29,7 @@ class Drops:
         return self._cells
 
     def _number(self, cells: Cells, key: str) -> int:
-        return cells.number((self._name + key).encode("utf-8", "surrogateescape"))
+        return cells.number_of(self._name, key)
 
     def note(self, key: str) -> None:
         """What anybody stored of this key until now does not count any more."""

@@ -11,7 +11,11 @@ MOST: Final = 4096  # characters of a field that are looked at: a head may be a 
 
 def add_vary(headers: Headers, name: str) -> None:
     """Say that the response depends on the request's field ``name`` (RFC 9110 section 12.5.5)."""
-    known = [item.strip() for line in headers.get_all("Vary") for item in line.split(",") if item.strip()]
+    lines = headers.get_all("Vary")
+    if not lines:
+        headers.set("Vary", name)
+        return
+    known = [item.strip() for line in lines for item in line.split(",") if item.strip()]
     if "*" in known or name.lower() in (item.lower() for item in known):
         return
     headers.set("Vary", ", ".join([*known, name]))

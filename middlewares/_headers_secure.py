@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgerouter.http.headers import Headers
+from edgerouter.http.headers import Field, Headers
 from edgerouter.http.message import Request
 from edgerouter.middlewares._headers_options import Options
 
@@ -15,7 +15,7 @@ class Secure:
         self._host_fields = options.hosts_proxy_headers
         self._tls_fields = options.ssl_proxy_headers
         self._force_sts = options.force_sts_header
-        self._plain = [(name, one_line(name, value)) for name, value in _plain_fields(options) if value]
+        self._plain = [Field(name, one_line(name, value)) for name, value in _plain_fields(options) if value]
         self._sts = "" if options.is_development else _sts(options)
         self._pins = "" if options.is_development else one_line("publicKey", options.public_key)
         self.wanted = bool(self._hosts or self._plain or self._sts or self._pins)
@@ -39,8 +39,8 @@ class Secure:
 
     def mark(self, tls: bool, headers: Headers) -> None:
         """Put the security fields into a response's headers, over the server's."""
-        for name, value in self._plain:
-            headers.set(name, value)
+        for field in self._plain:
+            headers.put(field)
         if self._sts and (tls or self._force_sts):
             headers.set("Strict-Transport-Security", self._sts)
         if self._pins and tls:

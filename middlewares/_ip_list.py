@@ -6,10 +6,10 @@ from http import HTTPStatus
 from typing import Final
 
 from edgerouter.causes import CLIENT, declare
-from edgerouter.config.dynamic import Model
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
-from edgerouter.middlewares._addresses import ClientAddress, IPStrategy, Ranges
+from edgerouter.middlewares._addresses import ClientAddress, Ranges
+from edgerouter.middlewares._ip_list_options import Options
 from edgerouter.proxy.failures import answer
 
 declare(
@@ -21,16 +21,6 @@ declare(
 )
 
 _STATUSES: Final = {int(status): status.phrase for status in HTTPStatus}
-
-
-class Options(Model, frozen=True):
-    """Options of ``ipAllowList`` and ``ipDenyList``."""
-
-    # addresses and CIDR ranges
-    source_range: tuple[str, ...] = ()
-    # status of the answer to who may not pass
-    reject_status_code: int = 403
-    ip_strategy: IPStrategy | None = None
 
 
 class AddressList:

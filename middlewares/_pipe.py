@@ -11,6 +11,8 @@ import time
 from collections import deque
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from edgerouter.errors import EdgeError, MiddlewareFailed
 from edgerouter.http.body import HIGH_WATER, Body, BodySink
 from edgerouter.http.headers import Headers
@@ -21,11 +23,12 @@ AT_ONCE: Final = 0.0
 NEVER: Final = -1.0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Work:
     """What a pipe does to the bytes. Each call is one step: it must stay under a millisecond. ``eats_trailers``: they
     are in the bytes that ``end`` gives, and nowhere else."""
 
-    eats_trailers = False
+    eats_trailers: bool = False
 
     def feed(self, data: bytes) -> bytes:
         """Take at most ``STEP`` bytes; return what can be passed on."""

@@ -50,7 +50,7 @@ class LocalStore:
         cells = self._cells
         if cells is None:
             cells = self._cells = Cells(self._shared)
-        number = cells.number((self._name + source).encode("utf-8", "surrogateescape"))
+        number = cells.number_of(self._name, source)
         with cells.lock(number):
             at = cells.place(number)
             wait, full_at = self._rate.take(cells.until(at), now)

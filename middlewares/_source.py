@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgerouter.config.dynamic import Model
 from edgerouter.http.exchange import Exchange
-from edgerouter.middlewares._addresses import ClientAddress, IPStrategy
-
-
-class SourceCriterion(Model, frozen=True):
-    """What is counted together; one of the three."""
-
-    ip_strategy: IPStrategy | None = None
-    # requests with one value of this header field count together; those without the field, too
-    request_header_name: str = ""
-    # requests to one host count together
-    request_host: bool = False
+from edgerouter.middlewares._addresses import ClientAddress
+from edgerouter.middlewares._source_options import SourceCriterion
 
 
 def find_source(option: str, criterion: SourceCriterion | None, otherwise: str) -> Callable[[Exchange], str]:

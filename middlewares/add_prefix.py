@@ -11,21 +11,15 @@ http:
 
 from __future__ import annotations
 
-from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
+from edgerouter.middlewares._add_prefix_options import Options
 from edgerouter.middlewares._path import normal_prefix
 from edgerouter.registry import middleware
 
-
-class Options(Model, frozen=True):
-    """Options of ``addPrefix``."""
-
-    # the prefix; a missing leading slash is added
-    prefix: str = ""
+__all__ = ["AddPrefix", "Options"]
 
 
-@middleware("addPrefix", Options)
 class AddPrefix(Middleware):
     """``OPTIONS *`` has no path and is left alone."""
 
@@ -40,3 +34,7 @@ class AddPrefix(Middleware):
         request = exchange.request
         if request.path != "*":
             request.path = self._prefix + request.path
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("addPrefix", Options)(AddPrefix)

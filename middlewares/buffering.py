@@ -25,20 +25,23 @@ Without ``disableRequestBuffer`` the server gets a Content-Length, however the c
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from edgerouter.causes import ROUTER, SERVER, declare
-from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext, Resend
 from edgerouter.errors import BodyTooLarge, EdgeError, MiddlewareFailed
 from edgerouter.http.body import Body, BodyFilter
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
+from edgerouter.middlewares._buffering_options import Options
 from edgerouter.middlewares._fields import media_type
+from edgerouter.middlewares._pipe import peek
 from edgerouter.middlewares._retry_expression import Attempt, Expression
 from edgerouter.middlewares._spool import Spool
 from edgerouter.registry import middleware
+
+__all__ = ["Buffering", "Options"]
 
 declare(
     "RESPONSE_TOO_LARGE",
@@ -61,25 +64,6 @@ _UNREACHED: Final = frozenset(("CONNECT_REFUSED", "CONNECT_TIMEOUT"))
 _STREAMS: Final = ("text/event-stream", "application/grpc")
 
 
-class Options(Model, frozen=True):
-    """Options of ``buffering``."""
-
-    # larger request bodies are answered 413; 0: no bound
-    max_request_body_bytes: int = 0
-    # what is held of a request's body in memory; the rest waits on disk
-    mem_request_body_bytes: int = 1048576
-    # larger response bodies are answered 500; 0: no bound
-    max_response_body_bytes: int = 0
-    # what is held of a response's body in memory; the rest waits on disk
-    mem_response_body_bytes: int = 1048576
-    # send again while this is true
-    retry_expression: str = ""
-    # let requests pass as they come; the bound holds all the same
-    disable_request_buffer: bool = False
-    # let responses pass as they come; the bound holds all the same
-    disable_response_buffer: bool = False
-
-
 class _Kept:
     """What is kept of one exchange."""
 
@@ -94,7 +78,6 @@ class _Kept:
             spool.close()
 
 
-@middleware("buffering", Options)
 class Buffering(Middleware):
     """Files are closed when the exchange ends."""
 
@@ -122,6 +105,9 @@ class Buffering(Middleware):
         if options.max_request_body_bytes and body.length > options.max_request_body_bytes:
             raise self._large_request()
         if options.disable_request_buffer:
+            return None
+        if _is_here(body, options.mem_request_body_bytes):
+            exchange.request.body = _whole(body, options.max_request_body_bytes, self._large_request)
             return None
         kept.request = Spool(body, options.mem_request_body_bytes)
         return self._read_request(exchange, kept.request)
@@ -154,6 +140,11 @@ class Buffering(Middleware):
             body.abandon()
             raise self._large_response()
         if options.disable_response_buffer:
+            return self._again(exchange)
+        if _is_here(body, options.mem_response_body_bytes):
+            response.body = _whole(body, options.max_response_body_bytes, self._large_response)
+            response.body.origin = body
+            response.content_length = response.body.length
             return self._again(exchange)
         return self._read_response(exchange, response, body)
 
@@ -223,6 +214,24 @@ def _streams(response: Response) -> bool:
     return media_type(response.headers.get("Content-Type")).startswith(_STREAMS)
 
 
+def _is_here(body: Body, memory: int) -> bool:
+    """Has it come whole, and may it stay in memory? Then nothing has to be waited for."""
+    return body.ended and body.error is None and body.sink is None and len(peek(body)) <= memory
+
+
+def _whole(body: Body, limit: int, too_large: Callable[[], EdgeError]) -> Body:
+    """The body that is here, as ``Spool`` gives it. Raises what ``too_large`` makes."""
+    data = body.take()
+    if limit and len(data) > limit:
+        raise too_large()
+    made = Body.of(data)
+    made.keep(max(1, len(data)))
+    made.trailers = body.trailers
+    if body.trailers is not None:
+        made.length = -1  # trailers need chunks
+    return made
+
+
 async def _read(spool: Spool, limit: int, too_large: EdgeError) -> Body:
     try:
         return await spool.read(limit, too_large)
@@ -233,3 +242,7 @@ async def _read(spool: Spool, limit: int, too_large: EdgeError) -> Body:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("buffering", Options)(Buffering)

@@ -26,21 +26,22 @@ breaker for each router; it survives configuration changes that leave its option
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from edgerouter.config.dynamic import Model
-from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
 from edgerouter.middlewares._breaker_expression import Expression
 from edgerouter.middlewares._breaker_window import GENERATION, Window
+from edgerouter.middlewares._circuit_breaker_options import Options
 from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
 from edgerouter.telemetry.records import RecordBusy, SharedRecords
+
+__all__ = ["CircuitBreaker", "Options"]
 
 STANDBY: Final = 0
 TRIPPED: Final = 1
@@ -54,24 +55,6 @@ _NEXT_CHECK: Final = 4
 _SHARED_WORDS: Final = 5
 
 
-class Options(Model, frozen=True):
-    """Options of ``circuitBreaker``."""
-
-    # when the breaker trips
-    expression: str = ""
-    # least time between two looks at the expression
-    check_period: Duration = Duration(0.1)
-    # how long it stays tripped
-    fallback_duration: Duration = Duration(10)
-    # how long it takes to let all requests pass again
-    recovery_duration: Duration = Duration(10)
-    # status of the answer while tripped
-    response_code: int = 503
-    # service that answers instead of responseCode while tripped
-    fallback_service: str = ""
-
-
-@middleware("circuitBreaker", Options)
 class CircuitBreaker(Middleware):
     """The state is in a record that all workers share; an instance holds only its share of a recovery."""
 
@@ -80,12 +63,12 @@ class CircuitBreaker(Middleware):
         _check(options)
         self._expression = Expression(options.expression)
         self._window = Window(self._expression)
-        shared: Any = context.shared or SharedRecords()
+        shared: SharedRecords = context.shared or SharedRecords()
         digest = blake2b(repr(options).encode(), digest_size=8).hexdigest()
         name = f"breaker/{context.router}/{context.name}/{digest}"
         self._record = shared.record(name, _SHARED_WORDS, self._window.part_words)
         self._window.attach(self._record)
-        self._now = context.now
+        self._now: Callable[[], float] = context.now
         self._slot = context.slot
         self._options = options
         self._who = f"circuit breaker {context.name}"
@@ -192,3 +175,7 @@ def _check(options: Options) -> None:
             raise ValueError(f"circuitBreaker: {shown} must be more than 0; write e.g. 10s")
     if not 200 <= options.response_code <= 599:
         raise ValueError(f"circuitBreaker: responseCode: {options.response_code} is no status; write e.g. 503")
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("circuitBreaker", Options)(CircuitBreaker)

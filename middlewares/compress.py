@@ -26,38 +26,26 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final
 
-from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.body import Body
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
 from edgerouter.middlewares._codings import CODINGS, Maker, choose, maker
+from edgerouter.middlewares._compress_options import Options
 from edgerouter.middlewares._fields import add_vary, directives, media_type
 from edgerouter.middlewares._pipe import AT_ONCE, STEP, Pipe, first_bytes, peek
 from edgerouter.registry import middleware
+
+__all__ = ["Compress", "Options"]
 
 _NO_BODY: Final = (101, 204, 206, 304)
 _FLUSH: Final = 0.1  # seconds; a server that gives a length does not mean to stream
 _STREAM: Final = "text/event-stream"
 _GRPC: Final = "application/grpc"
+_MOST_KNOWN: Final = 256  # values of Accept-Encoding that are remembered
+_USUAL: Final = 256  # letters of one
 
 
-class Options(Model, frozen=True):
-    """Options of ``compress``."""
-
-    # what is offered, the most wanted first: gzip, br, zstd
-    encodings: tuple[str, ...] = CODINGS
-    # the coding for clients that send no Accept-Encoding; empty: none
-    default_encoding: str = ""
-    # smaller bodies stay as they are
-    min_response_body_bytes: int = 1024
-    # media types that stay as they are
-    excluded_content_types: tuple[str, ...] = ()
-    # the only media types that are compressed
-    included_content_types: tuple[str, ...] = ()
-
-
-@middleware("compress", Options)
 class Compress(Middleware):
     """The coding is chosen as the request comes in, since inner steps may edit its fields."""
 
@@ -72,6 +60,7 @@ class Compress(Middleware):
         if options.min_response_body_bytes < 0:
             raise ValueError("compress: minResponseBodyBytes must not be negative")
         self._makers = _makers(options.encodings)
+        self._known: dict[str, str] = {}
         self._offered = tuple(self._makers)
         self._default = options.default_encoding
         self._least = options.min_response_body_bytes
@@ -85,7 +74,20 @@ class Compress(Middleware):
         own = media_type(headers.get("Content-Type"))
         if own in self._excluded or own.startswith(_GRPC):
             return
-        exchange.keep(self._slot, choose(headers.get_all("Accept-Encoding"), self._offered, self._default))
+        exchange.keep(self._slot, self._chosen(headers.get_all("Accept-Encoding")))
+
+    def _chosen(self, lines: list[str]) -> str:
+        """The coding for these fields; what clients usually send is weighed once."""
+        if len(lines) != 1:
+            return choose(lines, self._offered, self._default)
+        coding = self._known.get(lines[0])
+        if coding is None:
+            coding = choose(lines, self._offered, self._default)
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            if len(lines[0]) <= _USUAL:
+                self._known[lines[0]] = coding
+        return coding
 
     def on_response(self, exchange: Exchange) -> Awaitable[None] | None:
         """See ``Middleware.on_response``."""
@@ -113,7 +115,8 @@ class Compress(Middleware):
         headers = response.headers
         if headers.get("Content-Encoding") not in (None, "", "identity") or "Content-Range" in headers:
             return False
-        if "no-transform" in directives(headers.get_all("Cache-Control")):
+        control = headers.get_all("Cache-Control")
+        if control and "no-transform" in directives(control):
             return False  # RFC 9111 section 5.2.2.6
         kind = _type(response)
         if kind.startswith(_GRPC) or kind in self._excluded:
@@ -176,3 +179,7 @@ def _types(option: str, given: tuple[str, ...]) -> frozenset[str]:
         if "/" not in name or ";" in name:
             raise ValueError(f"compress: {option}: {name!r} is no media type; write e.g. text/html, without parameters")
     return frozenset(name.strip().lower() for name in given)
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("compress", Options)(Compress)

@@ -18,29 +18,19 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final
 
-from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
+from edgerouter.middlewares._content_type_options import Options
 from edgerouter.middlewares._pipe import first_bytes, peek
 from edgerouter.middlewares._sniff import media_type_of
 from edgerouter.registry import middleware
 
+__all__ = ["ContentType", "Options"]
+
 _PATIENCE: Final = 1.0  # seconds; a head should not wait longer for its body
 
 
-class Options(Model, frozen=True):
-    """Options of ``contentType``."""
-
-    # without effect: using the middleware is what turns it on
-    auto_detect: bool = False
-
-    def not_there_yet(self) -> tuple[str, ...]:
-        """See ``config.effect``."""
-        return ("autoDetect",) if self.auto_detect else ()
-
-
-@middleware("contentType", Options)
 class ContentType(Middleware):
     """Waits for the first bytes where only the head is there."""
 
@@ -72,3 +62,7 @@ def _say(response: Response) -> None:
     data = peek(response.body) if response.body is not None else b""
     if data:
         response.headers.set("Content-Type", media_type_of(data))
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("contentType", Options)(ContentType)

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
+from edgerouter.middlewares._encoded_characters_options import Options
 from edgerouter.registry import middleware
+
+__all__ = ["EncodedCharacters", "Options"]
 
 _ESCAPES: Final = {
     "allow_encoded_slash": "%2F",
@@ -34,26 +36,6 @@ _ESCAPES: Final = {
 }
 
 
-class Options(Model, frozen=True):
-    """Options of ``encodedCharacters``."""
-
-    # let %2F pass, a slash
-    allow_encoded_slash: bool = False
-    # let %5C pass, a backslash
-    allow_encoded_back_slash: bool = False
-    # let %00 pass, the null character
-    allow_encoded_null_character: bool = False
-    # let %3B pass, a semicolon
-    allow_encoded_semicolon: bool = False
-    # let %25 pass, a percent sign
-    allow_encoded_percent: bool = False
-    # let %3F pass, a question mark
-    allow_encoded_question_mark: bool = False
-    # let %23 pass, a hash
-    allow_encoded_hash: bool = False
-
-
-@middleware("encodedCharacters", Options)
 class EncodedCharacters(Middleware):
     """A request's path is normalised: escapes are in capitals, and none stands for a character that needs none."""
 
@@ -72,3 +54,7 @@ class EncodedCharacters(Middleware):
                 exchange.detail = f"encodedCharacters: the path holds {escape}"
                 return Response.text(400, "")
         return None
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("encodedCharacters", Options)(EncodedCharacters)

@@ -151,9 +151,8 @@ class _Decode(BodyFilter):
 class _Encode(Work):
     """The body as it is, or in base64; then the trailers as a frame (gRPC-Web, "Message framing": bit 7 set)."""
 
-    eats_trailers = True
-
     def __init__(self, text: bool) -> None:
+        self.eats_trailers = True
         self._text = text
 
     def feed(self, data: bytes) -> bytes:

@@ -27,7 +27,7 @@ from typing import Final
 
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
-from edgerouter.http.headers import Headers
+from edgerouter.http.headers import Field, Headers
 from edgerouter.http.message import Request, Response
 from edgerouter.middlewares._headers_cors import Cors
 from edgerouter.middlewares._headers_options import Options
@@ -42,7 +42,6 @@ _OWN: Final = frozenset(
 )
 
 
-@middleware("headers", Options)
 class HeadersStep(Middleware):
     """In: preflight, custom fields, host check. Out: security fields, CORS fields, custom fields."""
 
@@ -54,7 +53,7 @@ class HeadersStep(Middleware):
         self._secure = Secure(options)
         self._request = _fields(options.custom_request_headers, "customRequestHeaders")
         self._response = _fields(options.custom_response_headers, "customResponseHeaders")
-        self._hides_peer = any(name.lower() == "x-forwarded-for" and not value for name, value in self._request)
+        self._hides_peer = any(edit.name.lower() == "x-forwarded-for" and not edit.value for edit in self._request)
         self._slot = context.slot
 
     def on_request(self, exchange: Exchange) -> Response | None:
@@ -84,32 +83,44 @@ class HeadersStep(Middleware):
         self._edit_response(exchange.request, response.headers)
 
     def _edit_request(self, exchange: Exchange, request: Request) -> None:
-        for name, value in self._request:
-            if name.lower() == "host":
-                request.authority = value or request.authority
-            elif value:
-                request.headers.set(name, value)
+        for edit in self._request:
+            if edit.is_host:
+                request.authority = edit.value or request.authority
             else:
-                request.headers.remove(name)
+                edit.apply(request.headers)
         if self._hides_peer:
             exchange.forwarded_for = False
 
     def _edit_response(self, request: Request, headers: Headers) -> None:
         if self._cors.wanted:
             self._cors.mark(request, headers)
-        for name, value in self._response:
-            if value:
-                headers.set(name, value)
-            else:
-                headers.remove(name)
+        for edit in self._response:
+            edit.apply(headers)
 
 
-def _fields(given: dict[str, str], option: str) -> list[tuple[str, str]]:
+class Edit:
+    """A field to set, or to remove where the value is empty. Raises ValueError for what is no field."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self.value = value
+        self.is_host = name.lower() == "host"
+        self._field = Field(name, value)
+
+    def apply(self, headers: Headers) -> None:
+        """To one message."""
+        if self.value:
+            headers.put(self._field)
+        else:
+            headers.remove(self.name)
+
+
+def _fields(given: dict[str, str], option: str) -> list[Edit]:
     """Return what to set, checked once here so that it cannot fail at a request; raises ValueError."""
-    probe = Headers()
+    edits: list[Edit] = []
     for name, value in given.items():
         try:
-            probe.set(name, value)
+            edits.append(Edit(name, value))
         except ValueError:
             raise ValueError(
                 f"headers: {option}: {name!r}: {value!r} is no header field; a name holds letters, digits and hyphens,"
@@ -117,4 +128,8 @@ def _fields(given: dict[str, str], option: str) -> list[tuple[str, str]]:
             ) from None
         if name.lower() == "host" and any(not "!" <= character <= "~" for character in value):
             raise ValueError(f"headers: {option}: Host: {value!r} is no host; write its name in ASCII (punycode)")
-    return [(name, value) for name, value in given.items() if name.lower() not in _OWN]
+    return [edit for edit in edits if edit.name.lower() not in _OWN]
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("headers", Options)(HeadersStep)

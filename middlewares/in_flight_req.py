@@ -25,22 +25,23 @@ uncounted.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
 
 from edgerouter.causes import CLIENT, declare
 from edgerouter.clients.redis import RedisError, RedisGone
-from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
+from edgerouter.middlewares._in_flight_req_options import Options
 from edgerouter.middlewares._in_flight_store import Leases
 from edgerouter.middlewares._later import when_free
-from edgerouter.middlewares._shared_store import RedisOptions, ScriptClient, store_gone
-from edgerouter.middlewares._source import SourceCriterion, find_source
+from edgerouter.middlewares._shared_store import ScriptClient, store_gone
+from edgerouter.middlewares._source import find_source
 from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
 from edgerouter.telemetry.keyed import Holds
 from edgerouter.telemetry.records import RecordBusy, SharedRecords
+
+__all__ = ["InFlightReq", "Options"]
 
 declare(
     "TOO_MANY_IN_FLIGHT",
@@ -51,20 +52,6 @@ declare(
 )
 
 
-class Options(Model, frozen=True):
-    """Options of ``inFlightReq``."""
-
-    # how many requests may be under way; 0 lets none pass
-    amount: int = 0
-    source_criterion: SourceCriterion | None = None
-    redis: RedisOptions | None = None
-
-    def warnings(self) -> tuple[str, ...]:
-        """See ``config.effect.warnings``."""
-        return () if self.amount else ("amount is 0: every request is answered 429; write how many may pass",)
-
-
-@middleware("inFlightReq", Options)
 class InFlightReq(Middleware):
     """The exchange's slot keeps what was taken, so that it is given back once, however often a retry comes by."""
 
@@ -77,7 +64,7 @@ class InFlightReq(Middleware):
         self._name = f"{context.router}\n{context.name}\n"
         self._shared: SharedRecords = context.shared or SharedRecords()
         self._slot = context.slot
-        self._holds: Any = None
+        self._holds: Holds | None = None
         self._leases: Leases | None = None
         if options.redis is not None:
             self._leases = Leases(ScriptClient("inFlightReq", options.redis, self._name))
@@ -120,7 +107,7 @@ class InFlightReq(Middleware):
     def on_end(self, exchange: Exchange) -> None:
         """See ``Middleware.on_end``."""
         entry = exchange.slot(self._slot)
-        if isinstance(entry, int):
+        if isinstance(entry, int) and self._holds is not None:
             self._holds.give(entry)
         elif isinstance(entry, tuple) and self._leases is not None:
             self._leases.give(entry)
@@ -129,5 +116,9 @@ class InFlightReq(Middleware):
         holds = self._holds
         if holds is None:
             holds = self._holds = Holds(self._shared)
-        number = holds.number((self._name + source).encode("utf-8", "surrogateescape"))
-        return int(holds.take(number, self._amount))
+        number = holds.number_of(self._name, source)
+        return holds.take(number, self._amount)
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("inFlightReq", Options)(InFlightReq)

@@ -21,11 +21,11 @@ from __future__ import annotations
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
-from edgerouter.middlewares._ip_list import AddressList, Options
+from edgerouter.middlewares._ip_list import AddressList
+from edgerouter.middlewares._ip_list_options import Options
 from edgerouter.registry import middleware
 
 
-@middleware("ipAllowList", Options)
 class IpAllowList(Middleware):
     """An address that is no address is in no range, so it is refused."""
 
@@ -37,3 +37,7 @@ class IpAllowList(Middleware):
         """See ``Middleware.on_request``."""
         address = self._list.address(exchange)
         return None if address in self._list else self._list.refuse(exchange, address)
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("ipAllowList", Options)(IpAllowList)

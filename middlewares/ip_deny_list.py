@@ -21,11 +21,11 @@ from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
 from edgerouter.middlewares._addresses import packed
-from edgerouter.middlewares._ip_list import AddressList, Options
+from edgerouter.middlewares._ip_list import AddressList
+from edgerouter.middlewares._ip_list_options import Options
 from edgerouter.registry import middleware
 
 
-@middleware("ipDenyList", Options)
 class IpDenyList(Middleware):
     """Refuses who is listed, and who hides."""
 
@@ -38,3 +38,7 @@ class IpDenyList(Middleware):
         address = self._list.address(exchange)
         refused = address in self._list or not packed(address)
         return self._list.refuse(exchange, address) if refused else None
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("ipDenyList", Options)(IpDenyList)

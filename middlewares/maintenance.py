@@ -25,7 +25,8 @@ from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
-from edgerouter.middlewares._addresses import ClientAddress, IPStrategy, Ranges
+from edgerouter.middlewares._addresses import ClientAddress, Ranges
+from edgerouter.middlewares._addresses_options import IPStrategy
 from edgerouter.middlewares._fields import add_vary
 from edgerouter.middlewares._kinds import JSON, preferred_kind
 from edgerouter.registry import middleware

@@ -36,19 +36,20 @@ from hashlib import blake2b
 
 from edgerouter.causes import CLIENT, declare
 from edgerouter.clients.redis import RedisError, RedisGone
-from edgerouter.config.dynamic import Model
-from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import Response
 from edgerouter.middlewares._bucket import SECOND, Rate, go_duration, whole_seconds
 from edgerouter.middlewares._later import when_free
+from edgerouter.middlewares._rate_limit_options import Options
 from edgerouter.middlewares._rate_stores import LocalStore, RedisStore, Taken
-from edgerouter.middlewares._shared_store import RedisOptions, ScriptClient, store_gone
-from edgerouter.middlewares._source import SourceCriterion, find_source
+from edgerouter.middlewares._shared_store import ScriptClient, store_gone
+from edgerouter.middlewares._source import find_source
 from edgerouter.proxy.failures import answer
 from edgerouter.registry import middleware
 from edgerouter.telemetry.records import RecordBusy, SharedRecords
+
+__all__ = ["Options", "RateLimit"]
 
 declare(
     "RATE_LIMITED",
@@ -59,22 +60,6 @@ declare(
 )
 
 
-class Options(Model, frozen=True):
-    """Options of ``rateLimit``."""
-
-    # requests a period; 0: no limit
-    average: int = 0
-    # the time that average is for
-    period: Duration = Duration(1)
-    # requests that may come at once
-    burst: int = 1
-    # add the fields RateLimit and RateLimit-Policy to responses
-    rate_limit_headers: bool = False
-    source_criterion: SourceCriterion | None = None
-    redis: RedisOptions | None = None
-
-
-@middleware("rateLimit", Options)
 class RateLimit(Middleware):
     """One decision, wherever the bucket is kept."""
 
@@ -145,9 +130,10 @@ class RateLimit(Middleware):
             if self._slot >= 0:
                 exchange.keep(self._slot, taken.full)
             return asyncio.sleep(taken.wait / SECOND) if taken.wait else None
-        answer = _too_many(exchange, f"rateLimit: the next token comes in {go_duration(taken.wait)}")
+        pause = go_duration(taken.wait)
+        answer = _too_many(exchange, f"rateLimit: the next token comes in {pause}")
         answer.headers.set("Retry-After", str(whole_seconds(taken.wait)))
-        answer.headers.set("X-Retry-In", go_duration(taken.wait))
+        answer.headers.set("X-Retry-In", pause)
         if self._slot >= 0:
             self._mark(answer, taken.full)
         return answer
@@ -169,3 +155,7 @@ def _check(options: Options) -> None:
 
 def _too_many(exchange: Exchange, detail: str, text: str = "Too Many Requests") -> Response:
     return answer(exchange, 429, "RATE_LIMITED", detail, text)
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("rateLimit", Options)(RateLimit)

@@ -13,21 +13,15 @@ The query stays. The path that the client asked for is in X-Replaced-Path.
 
 from __future__ import annotations
 
-from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.middlewares._path import normal_prefix
+from edgerouter.middlewares._replace_path_options import Options
 from edgerouter.registry import middleware
 
-
-class Options(Model, frozen=True):
-    """Options of ``replacePath``."""
-
-    # the path that servers see
-    path: str = ""
+__all__ = ["Options", "ReplacePath"]
 
 
-@middleware("replacePath", Options)
 class ReplacePath(Middleware):
     """A client's own X-Replaced-Path does not get through."""
 
@@ -42,3 +36,7 @@ class ReplacePath(Middleware):
         request = exchange.request
         request.headers.set("X-Replaced-Path", request.path)
         request.path = self._path
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("replacePath", Options)(ReplacePath)

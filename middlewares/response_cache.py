@@ -35,8 +35,6 @@ import time
 from collections.abc import Awaitable
 from typing import Final
 
-from edgerouter.config.dynamic import Model
-from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.body import BodySink
 from edgerouter.http.exchange import Exchange
@@ -47,9 +45,12 @@ from edgerouter.middlewares._cache_fill import Ask, Fill, Filling
 from edgerouter.middlewares._cache_policy import Wishes, bypass, storable, unchanged
 from edgerouter.middlewares._cache_store import Entry, Store
 from edgerouter.middlewares._fields import media_type
+from edgerouter.middlewares._response_cache_options import Options
 from edgerouter.middlewares._slices import Tee, body_of
 from edgerouter.registry import middleware
 from edgerouter.telemetry.records import SharedRecords
+
+__all__ = ["Options", "ResponseCache"]
 
 _NAME: Final = "EdgeRouter"
 _WAIT: Final = 30.0  # seconds that a request waits for another one's fill
@@ -58,28 +59,6 @@ _ERRORS: Final = (500, 502, 503, 504)
 _CONDITIONS: Final = ("If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range")
 
 
-class Options(Model, frozen=True):
-    """Options of ``responseCache``."""
-
-    # bytes that each worker keeps for each router
-    max_bytes: int = 64 * 1024 * 1024
-    # larger responses are not kept
-    max_entry_bytes: int = 8 * 1024 * 1024
-    # how long responses are fresh that say nothing of it; 0: they are not kept
-    default_ttl: Duration = Duration(0)
-    # how long stale responses are used while the server is asked
-    stale_while_revalidate: Duration = Duration(0)
-    # how long stale responses are used when the server fails
-    stale_if_error: Duration = Duration(0)
-    # request fields that are part of the key
-    key_headers: tuple[str, ...] = ()
-    # what clients say in Cache-Control and Pragma does not count
-    ignore_client: bool = False
-    # say in Cache-Status what happened
-    cache_status: bool = True
-
-
-@middleware("responseCache", Options)
 class ResponseCache(Middleware):
     """What is kept of an exchange is an ``Ask``."""
 
@@ -372,3 +351,7 @@ def _not_modified(headers: Headers) -> Response:
         if not name.lower().startswith("content-") or name.lower() == "content-location":
             kept.add(name, value)
     return Response(304, kept)
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("responseCache", Options)(ResponseCache)

@@ -21,37 +21,18 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final
 
-from edgerouter.config.dynamic import Model
-from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext, Resend
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.statuses import parse_statuses
+from edgerouter.middlewares._retry_options import Options
 from edgerouter.registry import middleware
+
+__all__ = ["Options", "Retry"]
 
 _IDEMPOTENT: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 _UNREACHED: Final = frozenset(("CONNECT_REFUSED", "CONNECT_TIMEOUT"))
 
 
-class Options(Model, frozen=True):
-    """Options of ``retry``."""
-
-    # how often the request is sent at most, the first time included
-    attempts: int = 0
-    # pause before the second attempt, doubled for each further one; 0: none
-    initial_interval: Duration = Duration(0)
-    # no attempt begins later than this after the first; 0: no limit
-    timeout: Duration = Duration(0)
-    # larger request bodies are not sent again
-    max_request_body_bytes: int = 2 * 1024 * 1024
-    # statuses that are tried again: 503, 500-599
-    status: tuple[str, ...] = ()
-    # do not try again when no server was reached
-    disable_retry_on_network_error: bool = False
-    # by status, try POST and PATCH again as well
-    retry_non_idempotent_method: bool = False
-
-
-@middleware("retry", Options)
 class Retry(Middleware):
     """The number of attempts and the time of the first are kept in the exchange's slot."""
 
@@ -95,3 +76,7 @@ class Retry(Middleware):
         if response is None or response.status not in self._statuses:
             return False
         return self._options.retry_non_idempotent_method or exchange.request.method in _IDEMPOTENT
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("retry", Options)(Retry)

@@ -15,34 +15,42 @@ was removed is added as X-Forwarded-Prefix. No prefix matches: nothing happens. 
 
 from __future__ import annotations
 
-from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
+from edgerouter.http.headers import Field
 from edgerouter.middlewares._path import checked, normal_prefix
+from edgerouter.middlewares._strip_prefix_options import Options
 from edgerouter.registry import middleware
 
-
-class Options(Model, frozen=True):
-    """Options of ``stripPrefix``."""
-
-    # the prefixes; the first that matches is removed
-    prefixes: tuple[str, ...] = ()
+__all__ = ["Options", "StripPrefix"]
 
 
-@middleware("stripPrefix", Options)
 class StripPrefix(Middleware):
     """Edits ``request.path``; the client's target stays as it was."""
 
     def __init__(self, options: Options, context: PluginContext) -> None:
         super().__init__()
         given = [prefix.strip() for prefix in options.prefixes]
-        self._prefixes = [(normal_prefix(prefix), prefix) for prefix in given if prefix]
+        self._prefixes = [Prefix(prefix) for prefix in given if prefix]
 
     def on_request(self, exchange: Exchange) -> None:
         """See ``Middleware.on_request``."""
         request = exchange.request
-        for prefix, shown in self._prefixes:
-            if request.path.startswith(prefix):
-                request.path = checked(request.path[len(prefix) :], "stripPrefix")
-                request.headers.add("X-Forwarded-Prefix", shown if shown.isascii() else prefix)
+        path = request.path
+        for prefix in self._prefixes:
+            if path.startswith(prefix.text):
+                request.path = checked(path[len(prefix.text) :], "stripPrefix")
+                request.headers.append(prefix.field)
                 return
+
+
+class Prefix:
+    """``text`` as a request's path would show it, and the field that tells what was removed. Raises ValueError."""
+
+    def __init__(self, given: str) -> None:
+        self.text = normal_prefix(given)
+        self.field = Field("X-Forwarded-Prefix", given if given.isascii() else self.text)
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("stripPrefix", Options)(StripPrefix)

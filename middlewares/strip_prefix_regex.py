@@ -51,6 +51,8 @@ class StripPrefixRegex(Middleware):
         plain = unquote(request.path, errors="surrogateescape") if "%" in request.path else request.path
         text = plain if plain.isascii() else _NO_TEXT.sub("\ufffd", plain)
         for pattern in self._patterns:
+            if text.isascii() and not pattern.search(text):
+                continue  # known sooner than where a match begins
             spans = pattern.find(text)
             if spans is None or spans[0] != 0 or spans[1] == 0:
                 continue

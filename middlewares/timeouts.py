@@ -26,28 +26,15 @@ is found out at most a quarter late. Of several ``timeouts`` in one router the i
 
 from __future__ import annotations
 
-from edgerouter.config.dynamic import Model
-from edgerouter.config.types import Duration
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.exchange import Timeouts as Limits
+from edgerouter.middlewares._timeouts_options import Options
 from edgerouter.registry import middleware
 
-
-class Options(Model, frozen=True):
-    """Options of ``timeouts``; 0 is no limit."""
-
-    # until a connection to the server stands
-    connect: Duration = Duration(0)
-    # from the request's end to the response's head
-    first_byte: Duration = Duration(0)
-    # longest time in which no byte of a body comes
-    idle: Duration = Duration(0)
-    # the whole exchange
-    total: Duration = Duration(0)
+__all__ = ["Options", "Timeouts"]
 
 
-@middleware("timeouts", Options)
 class Timeouts(Middleware):
     """Hands the limits to the engine, which watches."""
 
@@ -61,3 +48,7 @@ class Timeouts(Middleware):
     def on_request(self, exchange: Exchange) -> None:
         """See ``Middleware.on_request``."""
         exchange.timeouts = self._limits
+
+
+# A call, not a decorator: mypyc compiles decorated classes to ordinary ones.
+middleware("timeouts", Options)(Timeouts)

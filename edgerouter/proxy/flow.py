@@ -59,6 +59,7 @@ class Flow(Attempts):
         self._reached = 0
         self._entered = 0
         self._filtered = 0  # steps that have put their request filter on
+        self._phases = 0  # those of all steps that were entered
         self._node: Service | None = None
         self._top: Service | None = None  # where the way down the service tree begins
         self._own = 0  # steps that stand before any that a service brings
@@ -117,11 +118,12 @@ class Flow(Attempts):
         exchange = self.exchange
         while i < len(steps):
             step = steps[i]
-            phases = phases_of(step)
+            phases = step.phases or phases_of(step)
             if (step.needs_body or step.keep_body) and self._want_body(step, i):
                 return
             if self._entered <= i:
                 self._entered = i + 1
+                self._phases |= phases
             if phases & ON_REQUEST:
                 try:
                     result = step.on_request(exchange)
@@ -451,10 +453,10 @@ class Flow(Attempts):
             task.cancel()
         self._leave_server()
         exchange = self.exchange
-        if self._entered:
+        if self._phases & ON_END:
             self._end_steps(self._steps[: self._entered], exchange)
-        if self._retired is not None:
-            self._end_steps(self._retired, exchange)
+            if self._retired is not None:
+                self._end_steps(self._retired, exchange)
         if self.recorded:
             self._record(body_bytes)
 

@@ -20,8 +20,9 @@ from edgerouter.telemetry.records import Lock, SharedRecord, SharedRecords
 WAYS: Final = 8
 CELL_SETS: Final = 65536  # 12.6 MB of address space; only pages in use cost memory
 HOLD_SETS: Final = 4096
-PRIVATE_SETS: Final = 512  # without shared memory
+PRIVATE_SETS = 512  # without shared memory; not Final, which would be compiled in: tests make it small
 _SEED: Final = 0  # the first shared word
+_MOST_NUMBERS: Final = 1024  # that are remembered, to save their hashing
 _CELL_WORDS: Final = 3  # key, until, value
 
 
@@ -34,6 +35,7 @@ class _Table:
         self.record = record
         self._sets = sets
         self._key = self._seed().to_bytes(8, "little", signed=True)
+        self._numbers: dict[str, int] = {}
 
     def _seed(self) -> int:
         record = self.record
@@ -47,6 +49,16 @@ class _Table:
     def number(self, key: bytes) -> int:
         """The number that stands for a key; never 0."""
         return int.from_bytes(blake2b(key, digest_size=8, key=self._key).digest(), "little", signed=True) or 1
+
+    def number_of(self, owner: str, source: str) -> int:
+        """The number of a client, remembered for a while. One table object serves one owner."""
+        known = self._numbers.get(source)
+        if known is None:
+            known = self.number((owner + source).encode("utf-8", "surrogateescape"))
+            if len(self._numbers) >= _MOST_NUMBERS:
+                self._numbers.clear()
+            self._numbers[source] = known
+        return known
 
     def secret(self, purpose: bytes) -> bytes:
         """32 bytes that all workers of this machine agree on, and nobody else knows."""

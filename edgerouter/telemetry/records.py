@@ -38,7 +38,7 @@ from edgerouter.contracts.plugins import Record
 
 MAGIC: Final = 0x7264_7365_6467_6572
 VERSION: Final = 1
-SLOTS: Final = 32768
+SLOTS = 32768  # not Final, which would be compiled in: tests make it small
 DEFAULT_SIZE: Final = 256 << 20  # bytes
 LONGEST_WAIT: Final = 0.05  # seconds
 SHORT_WAIT: Final = 0.001  # seconds, for those who can come again
@@ -150,12 +150,28 @@ class SharedRecord(Record):
 
     def total(self, index: int) -> int:
         """See ``Record.total``."""
-        return sum(self.words[self._parts_at + index + slot * self._part_words] for slot in range(self._workers))
+        words = self.words
+        at = self._parts_at + index
+        amount = 0
+        for _ in range(self._workers):
+            amount += int(words[at])
+            at += self._part_words
+        return amount
 
     def parts(self) -> list[list[int]]:
         """Return every worker's part as it is now; a part that is being written may be half new."""
-        size, at = self._part_words, self._parts_at
-        return [self.words[at + slot * size : at + (slot + 1) * size].tolist() for slot in range(self._workers)]
+        return [self.slice(slot, 0, self._part_words) for slot in range(self._workers)]
+
+    def slice(self, slot: int, index: int, count: int) -> list[int]:
+        """Some words of one worker's part, as they are now."""
+        at = self._parts_at + slot * self._part_words + index
+        words: list[int] = self.words[at : at + count].tolist()
+        return words
+
+    @property
+    def workers(self) -> int:
+        """How many parts there are."""
+        return self._workers
 
     # -- the shared words: read at any time, changed under the lock -----------------------------------------------
 

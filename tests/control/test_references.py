@@ -66,7 +66,8 @@ async def test_workers_get_the_value_and_nobody_sees_it(tmp_path: Path) -> None:
         assert HIDDEN not in shown and reference in shown
         route = await route_of(built)
         assert route.refused == ""
-        assert route.steps[0]._request == [("Authorization", f"Bearer {HIDDEN}!")]
+        edit = route.steps[0]._request[0]
+        assert (edit.name, edit.value) == ("Authorization", f"Bearer {HIDDEN}!")
 
 
 async def test_secrets_may_be_references() -> None:
