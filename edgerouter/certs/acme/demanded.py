@@ -52,7 +52,7 @@ class Demanded:
         attempt = self._attempts.get(names or (name,))
         if (names or (name,)) in self._certificates:
             return
-        if attempt is not None and attempt.state in (state.WAITING, state.PREFLIGHT, state.ORDERING):
+        if attempt is not None and attempt.state in (state.WAITING, state.ORDERING):
             self._awaited.setdefault(attempt.names, []).append(refuse)
         elif attempt is not None and attempt.state == state.FAILED and attempt.next_attempt > now:
             refuse(attempt.next_attempt - now)

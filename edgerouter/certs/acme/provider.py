@@ -20,6 +20,7 @@ from edgerouter.certs.acme.authority import Authority, Issued, Prover
 from edgerouter.certs.acme.budget import Budget, DemandBudget
 from edgerouter.certs.acme.challenges import DNS
 from edgerouter.certs.acme.codes import FIXES
+from edgerouter.certs.acme.cover import Cover
 from edgerouter.certs.acme.demand import Demand
 from edgerouter.certs.acme.demanded import Demanded, Refuse
 from edgerouter.certs.acme.lines import line, problem, when
@@ -32,7 +33,7 @@ from edgerouter.certs.acme.storage import Storage, StorageError
 from edgerouter.certs.acme.threads import in_thread
 from edgerouter.certs.acme.tlsalpn import LOOK_SECONDS, OpenChallenges, TlsProver
 from edgerouter.certs.acme.together import Together
-from edgerouter.certs.acme.wanted import Names, Wanted, covers, is_name
+from edgerouter.certs.acme.wanted import Names, Wanted, is_name
 from edgerouter.certs.acme.webhook import Webhook
 from edgerouter.config.dynamic import Certificate, DynamicConfiguration, TlsConfiguration
 from edgerouter.config.resolvers import Acme
@@ -78,6 +79,8 @@ class AcmeProvider(Provider):
         self._webhook = Webhook(resolver, options.webhook)
         self._wanted: Mapping[Names, Wanted] = {}
         self._others: frozenset[Names] = frozenset()
+        self._ours, self._elsewhere = Cover(), Cover()
+        self._covering: tuple[Mapping[Names, Wanted], frozenset[Names]] = ({}, frozenset())
         self._changed = asyncio.Event()
         self._turn = asyncio.Event()
         self._renewals = Renewals(self._certificates, self._attempts, self._ordering.renewal_time, self._renew_at)
@@ -250,6 +253,9 @@ class AcmeProvider(Provider):
     def _plan(self) -> None:
         """Bring what is known in line with what is wanted."""
         now = time.time()
+        if (self._wanted, self._others) != self._covering:
+            self._covering = (self._wanted, self._others)
+            self._ours, self._elsewhere = Cover(self._wanted), Cover(self._others)
         if self._demanded is not None:
             self._demanded.spelled = {name: names for names in self._wanted for name in names}
         for names, one in self._wanted.items():
@@ -260,6 +266,8 @@ class AcmeProvider(Provider):
                     self._attempts[names], router=one.router, demanded=False
                 )
             self._gone.pop(names, None)
+        for names in self._wanted:
+            self._cover(names)
         for names in [names for names in self._attempts if names not in self._wanted]:
             self._unwanted(names, now)
         self._changed.set()
@@ -270,8 +278,30 @@ class AcmeProvider(Provider):
         if bad:
             words = f"{bad[0]!r} is no name that an authority certifies"
             return state.failed(attempt, now, "BAD_NAME", words, FIXES["BAD_NAME"])
-        elsewhere = any(covers(names, one.names) for names in self._others)
-        return msgspec.structs.replace(attempt, state=state.COVERED) if elsewhere else attempt
+        return attempt
+
+    def _cover(self, names: Names) -> None:
+        """No order where another certificate serves these names, or is about to; an order where none does any more."""
+        attempt = self._attempts[names]
+        if names in self._certificates or attempt.state == state.ORDERING or attempt.code == "BAD_NAME":
+            return
+        by = self._covered_by(names)
+        if by and attempt.state != state.COVERED:
+            words = f"the certificate for {', '.join(by)} serves it"
+            covered = Attempt(names=names, router=attempt.router, since=time.time(), state=state.COVERED, error=words)
+            self._attempts[names] = covered
+        elif not by and attempt.state == state.COVERED:
+            self._attempts[names] = Attempt(names=names, router=attempt.router, since=time.time())
+
+    def _covered_by(self, names: Names) -> Names:
+        for other in self._elsewhere.all_for(names):
+            return other
+        for other in self._ours.instead_of(names):
+            attempt = self._attempts.get(other)
+            hopeful = attempt is not None and not attempt.failures and attempt.state in (state.WAITING, state.ORDERING)
+            if hopeful or other in self._certificates:
+                return other
+        return ()
 
     def _unwanted(self, names: Names, now: float) -> None:
         """No router wants it: kept and served for a week, then no longer renewed. Unless clients ask for it."""

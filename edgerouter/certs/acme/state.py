@@ -1,8 +1,8 @@
 """The life of one wanted certificate: when it is tried, what went wrong, when it is tried again. Pure.
 
-    WAITING -> PREFLIGHT -> ORDERING -> ISSUED -> (renewal) ORDERING ...
-                   |            |
-                   +---> FAILED +  (next attempt, with the authority's own words)
+    WAITING -> (preflight) -> ORDERING -> ISSUED -> (renewal) ORDERING ...
+                   |             |
+                   +---> FAILED <+  (next attempt, with the authority's own words)
 
 A failure is tried again after a minute, then after twice as long each time, up to a day; after four times as long when
 the authority was asked: the best-known one takes five failures of a name in an hour.
@@ -17,7 +17,6 @@ import msgspec
 from edgerouter.certs.acme.wanted import Names
 
 WAITING: Final = "WAITING"
-PREFLIGHT: Final = "PREFLIGHT"
 ORDERING: Final = "ORDERING"
 ISSUED: Final = "ISSUED"
 FAILED: Final = "FAILED"
