@@ -1,8 +1,8 @@
 """Names that no certificate bears, at entry points where one may be had on demand: the connections that wait for it.
 
 A connection waits before its handshake begins, bounded in time and number. Hellos are free of charge for whoever sends
-them, so a name is asked about once, new names only so many in a second, and one address keeps only a few waiting; who
-does not wait goes on at once with what is there. Names with a certificate never come here.
+them, so a name is asked about once, new names only so many in a second, few of them of one address; who does
+not wait goes on at once with what is there. Names with a certificate never come here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from edgerouter.net.tls_transport import Opening
 MOST_PARKED: Final = 100  # connections of a worker that wait for a certificate
 MOST_OF_ONE: Final = 8  # of these, those of one address
 MOST_ASKED: Final = 50  # names that a worker asks about in one second
+MOST_ASKED_OF_ONE: Final = 4  # of these, those that clients of one address ask for
 MOST_REFUSED: Final = 4096  # names whose refusal is remembered
 LONGEST: Final = 253  # letters of a DNS name (RFC 1035 section 2.3.4)
 GIVEN_UP: Final = 5.0  # seconds in which nobody waits again for a name that was waited for in vain
@@ -48,6 +49,7 @@ class TlsDemand:
         self._refused: dict[str, float] = {}
         self._second = 0
         self._this_second = 0
+        self._asked_of_one: dict[str, int] = {}
 
     def park(self, front: Parked, point: str, now: float) -> bool:
         """Let it wait; False when it is to go on at once."""
@@ -58,7 +60,7 @@ class TlsDemand:
             return False
         waiting = self._parked.get(name)
         if waiting is None:
-            if not self._may_ask(now):
+            if not self._may_ask(front.client_address, now):
                 return False
             waiting = self._parked[name] = {}
             self.ask(name, point)
@@ -101,9 +103,14 @@ class TlsDemand:
             self.leave(front)
             front.go_on()
 
-    def _may_ask(self, now: float) -> bool:
+    def _may_ask(self, address: str, now: float) -> bool:
         second = int(now)
         if second != self._second:
             self._second, self._this_second = second, 0
+            self._asked_of_one.clear()
+        of_one = self._asked_of_one.get(address, 0)
+        if self._this_second >= MOST_ASKED or of_one >= MOST_ASKED_OF_ONE:
+            return False
         self._this_second += 1
-        return self._this_second <= MOST_ASKED
+        self._asked_of_one[address] = of_one + 1
+        return True

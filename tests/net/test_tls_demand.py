@@ -11,7 +11,15 @@ import trustme
 from proxy_rig import Rig
 
 from edgerouter.net.tls_contexts import TlsOptions, TlsSettings
-from edgerouter.net.tls_demand import MOST_ASKED, MOST_OF_ONE, MOST_PARKED, MOST_REFUSED, Parked, TlsDemand
+from edgerouter.net.tls_demand import (
+    MOST_ASKED,
+    MOST_ASKED_OF_ONE,
+    MOST_OF_ONE,
+    MOST_PARKED,
+    MOST_REFUSED,
+    Parked,
+    TlsDemand,
+)
 from edgerouter.net.tls_names import CertificateTable, HostOptions, ServedCertificate
 
 KEYS = trustme.KeyType.ECDSA
@@ -90,7 +98,13 @@ def test_of_ten_thousand_names_in_a_second_few_are_asked_about() -> None:
     for number in range(10_000):
         if one.park(Waiting(f"n{number}.test", "192.0.2.1"), "web", 10.0):
             one.refused(f"n{number}.test", 10.0, 60.0)
+    assert len(asked) == MOST_ASKED_OF_ONE
+    assert one.park(Waiting("good.test", "192.0.2.2"), "web", 10.0), "others have their turn"
+    for number in range(10_000):
+        if one.park(Waiting(f"o{number}.test", f"198.51.100.{number % 200}"), "web", 10.0):
+            one.refused(f"o{number}.test", 10.0, 60.0)
     assert len(asked) == MOST_ASKED
+    assert one.park(Waiting("later.test", "192.0.2.1"), "web", 11.0)
     for number in range(2 * MOST_REFUSED):
         one.refused(f"m{number}.test", 10.0, 60.0)
     assert len(one._refused) == MOST_REFUSED

@@ -28,7 +28,7 @@ from edgerouter.contracts.snapshot import Workload
 ASK_SECONDS: Final = 5.0
 LEAST_WAIT: Final = 0.1  # a worker looks that often
 MOST_ASKING: Final = 16  # questions that are open at once
-MOST_A_SECOND: Final = 20  # names that are looked into in a second
+MOST_A_SECOND: Final = 50  # names that are looked into in a second: more than one address gets from all workers
 MOST_REMEMBERED: Final = 10_000  # refusals
 SHOWN: Final = 20  # refusals that are listed
 SHOWN_EVERY: Final = 10.0  # seconds: each list is a new configuration
