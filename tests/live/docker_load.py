@@ -76,7 +76,7 @@ class Load:
         self, one: Sent, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         body = b"x" * 100 if one.method == "POST" else b""
-        headers = {"X-Request-Id": one.id}
+        headers = {"X-Request-Id": one.id, "Accept": "application/json"}  # so that a failure names its cause
         if one.client in self._cookies:
             headers["Cookie"] = self._cookies[one.client]
         try:

@@ -270,7 +270,7 @@ def coloured(own: Boxes, short: str, weight: int) -> str:
         "edgerouter.http.routers.shop.rule": "PathPrefix(`/`)",
         "edgerouter.http.services.shop.loadbalancer.server.weight": str(weight),
     }
-    return own.start(short, labels)
+    return own.start(short, labels, environment={"STOP": "graceful"})  # the server of which no request may fail
 
 
 async def count(name: str) -> int:
