@@ -25,7 +25,6 @@ from live.kubernetes_server import ROUTER, ApiServer, Objects, eventually, grant
 from live.toolbox import EchoServer, Router, fetch
 
 NAMESPACES, CHANGES, QUIET = 20, 20, 20.0
-_STALL = re.compile(r"^edgerouter_worker_loop_stall_seconds\{[^}]*\} (\S+)$", re.MULTILINE)
 
 
 def main(arguments: list[str]) -> int:
@@ -63,7 +62,7 @@ async def measure(server: ApiServer, ingresses: int, endpoints: int) -> None:
         say("start to all of them", time.monotonic() - began, "s")
         await changes(admin, router, [one, two], endpoints)
         await quiet(server, router)
-        for worker, stall in enumerate(await stalls(router)):
+        for worker, stall in enumerate(await router.stalls()):
             say(f"worker {worker}: longest stall", stall * 1000, "ms")
 
 
@@ -183,11 +182,6 @@ def cpu_seconds(router: Router) -> float:
     """User and system time of the control process."""
     fields = pathlib.Path(f"/proc/{router.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
-
-
-async def stalls(router: Router) -> list[float]:
-    """Each worker's longest stall since it started, in seconds."""
-    return [float(text) for text in _STALL.findall((await fetch(router.port("traefik"), "/metrics")).text)]
 
 
 if __name__ == "__main__":

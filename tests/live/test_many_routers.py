@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ MANY = 1000
 SOON = 1.0 if is_compiled() else 3.0  # seconds from the snapshot to the last worker's acknowledgement
 STALL = 0.005 if is_compiled() else 0.05  # seconds that a worker's loop may come late
 SHARED_STALL = 0.02 if is_compiled() else 0.05  # where it may come late because others use its core, too
-_STALL = re.compile(r"^edgerouter_worker_loop_stall_seconds\{[^}]*\} (\S+)$", re.MULTILINE)
 
 
 def bound(router: Router) -> float:
@@ -39,11 +37,6 @@ def routes(url: str, count: int) -> dict[str, Any]:
     return {"http": {"routers": routers, "services": services, **({"middlewares": middlewares} if count else {})}}
 
 
-async def stalls(router: Router) -> list[float]:
-    """The longest stall of each worker since it started, in seconds; as it reports twice a second."""
-    return [float(text) for text in _STALL.findall((await fetch(router.port("traefik"), "/metrics")).text)]
-
-
 async def test_a_thousand_routers_at_once_are_soon_live_and_nobody_notices(tmp_path: Path) -> None:
     async with EchoServer() as echo, Router(tmp_path, routes(echo.url, 0), workers=2) as router:
         allowed = bound(router)
@@ -52,14 +45,14 @@ async def test_a_thousand_routers_at_once_are_soon_live_and_nobody_notices(tmp_p
         try:
             await until(lambda: load.good > 100, "some answers")
             await _told(router)
-            before = await stalls(router)
+            before = await router.stalls()
             assert len(before) == 2 and min(before) > 0
             await _changes(router, routes(echo.url, MANY), load)
             for number in (0, MANY // 2, MANY - 1):
                 reply = await fetch(router.port(), "/strip/x", host=f"h{number}.test")
                 assert (reply.status, reply.json()["path"]) == (200, "/x")
             await _changes(router, routes(echo.url, 0), load)
-            after = await stalls(router)
+            after = await router.stalls()
         finally:
             load.stop()
             await task

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0  # seconds that a condition is waited for; the machine may be busy
+_STALL = re.compile(r"^edgerouter_worker_loop_stall_seconds\{[^}]*\} (\S+)$", re.MULTILINE)
 
 
 def merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
@@ -225,6 +227,10 @@ class Router:
         except PermissionError:
             return False
         return True
+
+    async def stalls(self) -> list[float]:
+        """The longest stall of each worker's loop since it started, in seconds; as it reports twice a second."""
+        return [float(text) for text in _STALL.findall((await fetch(self.port("traefik"), "/metrics")).text)]
 
     def write_dynamic(self, dynamic: dict[str, Any]) -> None:
         """Replace the file provider's file, at once."""
