@@ -99,7 +99,7 @@ class Demand:
         found = await self.asked(name)
         if found.code:
             verdict = self._refuse(name, found.code, found.words, now)
-            self._remember(name, verdict)
+            _keep(self._refused, MOST_REMEMBERED, name, verdict)
             return verdict
         self._numbers.demand("ALLOWED")
         return found
@@ -108,18 +108,9 @@ class Demand:
         """Count and list it."""
         verdict = Verdict(code, words, now + (seconds or _AGAIN[code]))
         self._numbers.demand(code)
-        self._listed.pop(name, None)
-        if len(self._listed) >= SHOWN:
-            del self._listed[next(iter(self._listed))]
-        self._listed[name] = verdict
+        _keep(self._listed, SHOWN, name, verdict)
         self._show()
         return verdict
-
-    def _remember(self, name: str, verdict: Verdict) -> None:
-        self._refused.pop(name, None)
-        if len(self._refused) >= MOST_REMEMBERED:
-            del self._refused[next(iter(self._refused))]
-        self._refused[name] = verdict
 
     def nobody(self, name: str) -> Verdict:
         """Of a certificate that is to be renewed: no router takes its name any more."""
@@ -206,3 +197,11 @@ class Demand:
             self._second, self._this_second = int(now), 0
         self._this_second += 1
         return self._asking < MOST_ASKING and self._this_second <= MOST_A_SECOND
+
+
+def _keep(verdicts: dict[str, Verdict], most: int, name: str, verdict: Verdict) -> None:
+    """As the newest; beyond the bound the oldest is forgotten."""
+    verdicts.pop(name, None)
+    if len(verdicts) >= most:
+        del verdicts[next(iter(verdicts))]
+    verdicts[name] = verdict

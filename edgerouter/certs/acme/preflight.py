@@ -21,9 +21,9 @@ from edgerouter.certs.acme.refused import Refused
 from edgerouter.certs.acme.tlsalpn import TlsProver
 from edgerouter.certs.acme.tokens import PATH, HttpProver
 from edgerouter.config.resolvers import Preflight as Options
+from edgerouter.net.tls_contexts import ACME_PROTOCOL
 
 SECONDS: Final = 5.0
-ACME_PROTOCOL: Final = "acme-tls/1"  # RFC 8737
 Look = Callable[[str, str, int, str], str]
 
 
