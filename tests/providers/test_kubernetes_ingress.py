@@ -17,6 +17,7 @@ import yaml
 from aiohttp import web
 from kubernetes_cluster import rules, told
 
+from edgerouter.config.types import Duration
 from edgerouter.contracts.snapshot import Outcome, ProviderContext, Snapshot
 from edgerouter.control.prepare import kinds
 from edgerouter.providers.kubernetes_ingress import IngressEndpoint, KubernetesIngressOptions, KubernetesIngressProvider
@@ -186,6 +187,21 @@ async def test_changes_come_by_the_watch_and_an_expired_one_lists_again() -> Non
         server.lists["ingresses"] = []
         server.send("ingresses", "ERROR", {"code": 410, "message": "too old resource version"})
         assert (await anext(stream)).workloads == ()
+
+
+async def test_changes_within_the_throttle_are_one_snapshot() -> None:
+    server = Recorded("networking.k8s.io/v1", "discovery.k8s.io/v1")
+    server.add(*documents("animals.yml"))
+    options = {"disable_ingress_class_lookup": True, "throttle_duration": Duration(0.5)}
+    async with server.running(), watching(server, **options) as stream:
+        await anext(stream)
+        (ingress,) = server.lists["ingresses"]
+        began = asyncio.get_running_loop().time()
+        for name in ("more", "most"):
+            changed = {**ingress, "metadata": {**ingress["metadata"], "name": name, "resourceVersion": "8"}}
+            server.send("ingresses", "ADDED", changed)
+        assert len((await anext(stream)).workloads) == 3
+        assert asyncio.get_running_loop().time() - began >= 0.5
 
 
 async def test_a_server_that_goes_away_is_a_lost_connection() -> None:
