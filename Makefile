@@ -56,7 +56,7 @@ peers:
 
 test: dev peers check
 	$(BIN)/python -m pytest -q -n $(AT_ONCE) -m "not live"
-	$(BIN)/python -m pytest -q -m live
+	$(BIN)/python -m pytest -v -o console_output_style=times -m live
 	$(MAKE) pure
 
 bench: dev

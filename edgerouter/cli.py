@@ -270,7 +270,8 @@ async def _first_snapshot(options: Any, static: StaticConfiguration) -> Snapshot
     context = ProviderContext(name="file", kinds=_kinds(), prefixes=static.providers.label_prefixes)
     watching = plugin.cls(options, context).watch()
     try:
-        snapshot: Snapshot = await asyncio.wait_for(anext(watching), _CHECK_SECONDS)
+        async with asyncio.timeout(_CHECK_SECONDS):
+            snapshot: Snapshot = await anext(watching)
         return snapshot
     finally:
         await watching.aclose()

@@ -102,5 +102,6 @@ class Follow:
             self._news.set()
             # Never spend more than half of the time on listings, however many events come.
             await asyncio.sleep(min(time.monotonic() - began, 1.0))
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stale.wait(), self.rest(heard))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.rest(heard)):
+                    await self._stale.wait()

@@ -93,7 +93,8 @@ class FileProvider(Provider):
     async def _asked(self, seconds: float) -> bool:
         """True when a reload is asked for within this time; without watching nothing else can happen."""
         try:
-            await asyncio.wait_for(self._again.wait(), seconds if self.options.watch else None)
+            async with asyncio.timeout(seconds if self.options.watch else None):
+                await self._again.wait()
         except TimeoutError:
             return False
         self._again.clear()

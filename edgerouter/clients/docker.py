@@ -138,8 +138,9 @@ class DockerClient:
             yield event
         task = source.task
         if task is not None:
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
 
     async def close(self) -> None:
         """End the event stream and close all connections."""

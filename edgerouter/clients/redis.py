@@ -147,7 +147,8 @@ class RedisClient:
         why = "the connection was closed"
         try:
             while True:
-                reply = await asyncio.wait_for(_reply(reader), IDLE)
+                async with asyncio.timeout(IDLE):
+                    reply = await _reply(reader)
                 future = self._waiting.popleft()
                 if not future.done():
                     _settle(future, reply)

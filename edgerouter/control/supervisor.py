@@ -23,6 +23,7 @@ from edgerouter.control.view import ProviderView
 FIRST_DELAY: Final = 0.5  # seconds before the first restart; doubled at each further one
 LONGEST_DELAY: Final = 30.0
 STEADY: Final = 10.0  # a stream that lived this long starts counting anew
+STOP_SECONDS = 5.0  # that a provider has for its end
 THROTTLE: Final = 0.2  # providers.providersThrottleDuration
 
 log = logging.getLogger("edgerouter.providers")
@@ -62,21 +63,28 @@ class Supervisor:
     def start(self) -> None:
         """Run every provider."""
         for name, provider in self._providers.items():
-            self._spawn(self._run(name, provider))
+            self._spawn(name, self._run(name, provider))
         self._look_for_silent()
 
     async def stop(self) -> None:
-        """End all streams."""
+        """End all streams. One that does not end in time is left behind: a stop must not wait for a plugin's fault."""
         self._throttle.stop()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if not tasks:
+            return
+        _, left = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        for task in left:
+            log.warning(
+                "%s: it did not end within %g s of being told to, and is left behind", task.get_name(), STOP_SECONDS
+            )
 
     async def answered(self, seconds: float) -> bool:
         """Wait until every provider has answered once or failed, at most that long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._answered.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._answered.wait()
         return self._answered.is_set()
 
     def problems(self) -> tuple[Problem, ...]:
@@ -100,7 +108,7 @@ class Supervisor:
             self._reports[name] = Outcome(provider=name, problems=mine, workloads=tuple(by_provider[name]))
             if name not in self._reporting:
                 self._reporting.add(name)
-                self._spawn(self._report(name, provider))
+                self._spawn(name, self._report(name, provider))
 
     async def _report(self, name: str, provider: Provider) -> None:
         try:
@@ -111,8 +119,8 @@ class Supervisor:
         finally:
             self._reporting.discard(name)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

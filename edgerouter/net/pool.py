@@ -179,7 +179,8 @@ class Pool:
         if limit > 0.0 and (limit < seconds or seconds <= 0.0):
             seconds = limit
         try:
-            connection = await asyncio.wait_for(self._open(session), seconds or None)
+            async with asyncio.timeout(seconds or None):
+                connection = await self._open(session)
         except EdgeError as error:
             session.upstream_failed(error, None)
         except TimeoutError:

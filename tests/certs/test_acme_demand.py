@@ -279,7 +279,7 @@ async def test_after_a_restart_what_clients_asked_for_is_asked_about_when_it_is_
             )
             if ask.asked and found[-1][0] == verdict:
                 break
+        while not verdict and storage.keys("le/certificates/"):
+            await asyncio.sleep(0.01)
         await watching.aclose()
         assert ask.asked[0] == "a.test" and found[-1][1] == (1 if verdict else 0), found
-    while not verdict and storage.keys("le/certificates/"):
-        await asyncio.sleep(0.01)

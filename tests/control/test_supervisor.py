@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, Model, Router, Service
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Outcome, Provider, ProviderContext, Snapshot, Workload
+from edgerouter.control import supervisor
 from edgerouter.control.supervisor import Supervisor, back_off
 from edgerouter.control.supervisor_throttle import only_servers
 from edgerouter.control.supervisor_timing import Timing
@@ -255,6 +257,30 @@ async def test_stopping_closes_streams() -> None:
     async with Bench() as bench:
         await bench.say(answer("a"))
     assert bench.scripts["p"].closed == 1
+
+
+class Deaf(Script):
+    """Forgets that it was cancelled, as asyncio.wait_for of Python 3.11 may make a plugin do."""
+
+    async def watch(self) -> AsyncIterator[Snapshot]:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                yield await self.says.get()
+                return
+
+
+async def test_a_provider_that_does_not_end_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor, "STOP_SECONDS", 0.05)
+    bench = Bench("deaf", "p")
+    bench.scripts["deaf"] = bench.supervisor._providers["deaf"] = Deaf()
+    async with asyncio.timeout(10), bench:
+        await bench.say(answer("a"))
+    assert bench.scripts["p"].closed == 1
+    assert caplog.messages == ["deaf: it did not end within 0.05 s of being told to, and is left behind"]
+    bench.scripts["deaf"].says.put_nowait(answer("b"))  # now it ends
+    await settle()
 
 
 @pytest.mark.parametrize(

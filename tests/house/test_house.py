@@ -93,6 +93,11 @@ def test_short_import_names_are_never_used() -> None:
     assert [str(p.relative_to(ROOT)) for p in files if short.search(p.read_text())] == []
 
 
+def test_a_cancelled_wait_ends() -> None:
+    """asyncio.wait_for of Python 3.11 forgets a cancellation that comes with the result; asyncio.timeout does not."""
+    assert [str(p.relative_to(ROOT)) for p in sources() if "wait_for(" in p.read_text()] == []
+
+
 def test_the_wheel_holds_every_room(tmp_path: pathlib.Path) -> None:
     code = (
         "from setuptools import find_packages; import json, sys;"

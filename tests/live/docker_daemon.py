@@ -39,7 +39,9 @@ def docker(*words: str) -> str:
 
 def has_daemon() -> bool:
     """True when a daemon answers."""
-    return bool(shutil.which("docker")) and not subprocess.run(["docker", "version"], capture_output=True).returncode
+    if not shutil.which("docker"):
+        return False
+    return not subprocess.run(["docker", "version"], capture_output=True, timeout=60).returncode
 
 
 class Boxes:
@@ -95,9 +97,9 @@ class Boxes:
     def close(self) -> None:
         """Remove all."""
         for name in self._names:
-            subprocess.run(["docker", "rm", "-f", name], capture_output=True, check=False)
+            subprocess.run(["docker", "rm", "-f", name], capture_output=True, timeout=60)
         for name in self._networks:
-            subprocess.run(["docker", "network", "rm", name], capture_output=True, check=False)
+            subprocess.run(["docker", "network", "rm", name], capture_output=True, timeout=60)
 
 
 def address(name: str) -> str:

@@ -21,15 +21,21 @@ HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 BASE_PACKAGES = "python3,python3-venv,python3-dev,gcc,libc6-dev,ca-certificates,tzdata"
 BASE_SUITE = "bookworm"
+BUILD = 1500.0  # seconds that an image or a program may take, once
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 # What goes into the router's image besides the rooms; the same list as in .dockerignore.
 ROUTER_PARTS = ("Dockerfile", ".dockerignore", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 ROUTER_ROOMS = ("edgerouter", "providers", "middlewares", "dashboard", "config")
 
 
-def run(command: Sequence[str], data: bytes | None = None, **settings: object) -> str:
-    """Run a program to its end and return what it printed; raises AssertionError with its errors."""
-    done = subprocess.run(command, input=data, capture_output=True, check=False, **settings)  # type: ignore[call-overload]
+def run(command: Sequence[str], data: bytes | None = None, deadline: float = 120.0, **settings: object) -> str:
+    """Run a program to its end and return what it printed; raises AssertionError with its errors, or where it did not
+    end within ``deadline`` seconds (a daemon that hangs must not hang the tests)."""
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, timeout=deadline, **settings)  # type: ignore[call-overload]
+    except subprocess.TimeoutExpired as late:
+        said = (late.stdout or b"") + (late.stderr or b"")
+        raise AssertionError(f"{' '.join(command)} did not end within {deadline:.0f} s; it printed {said!r}") from None
     if done.returncode:
         output = (done.stdout + done.stderr).decode(errors="replace")
         raise AssertionError(f"{' '.join(command[:6])} ended with {done.returncode}:\n{output[-6000:]}")
@@ -53,7 +59,7 @@ def digest(files: Iterable[Path], *words: str) -> str:
 
 def exists(tag: str) -> bool:
     """True when the daemon has that image."""
-    return subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode == 0
+    return subprocess.run(["docker", "image", "inspect", tag], capture_output=True, timeout=60).returncode == 0
 
 
 def go() -> str:
@@ -71,7 +77,7 @@ def server_binary() -> Path:
     if not program.exists():
         fresh = program.with_suffix(f".{os.getpid()}")
         command = [go(), "build", "-trimpath", "-ldflags=-s -w", "-o", str(fresh), "."]
-        run(command, cwd=source, env={**os.environ, "CGO_ENABLED": "0"})
+        run(command, deadline=BUILD, cwd=source, env={**os.environ, "CGO_ENABLED": "0"})
         fresh.rename(program)
     return program
 
@@ -110,7 +116,7 @@ def named_server_image(name: str, port: int) -> str:
 def _debootstrap(tag: str) -> None:
     root = cache() / f"root-{os.getpid()}"
     try:
-        run(["debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", BASE_SUITE, str(root)])
+        run(["debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", BASE_SUITE, str(root)], deadline=BUILD)
         # The machine may stand behind a proxy that signs with a CA of its own.
         shutil.copy(f"/{CA_BUNDLE}", root / CA_BUNDLE)
         for litter in (root / "var/cache/apt/archives").glob("*.deb"):
@@ -165,5 +171,5 @@ def router_image() -> str:
         settings = [f"BASE_IMAGE={base}", f"EDGEROUTER_PURE={pure}", *_pip_settings()]
         flags = [word for setting in settings for word in ("--build-arg", setting)]
         command = ["docker", "build", "--force-rm", "--network=host", *flags]
-        run([*command, "--tag", tag, "."], cwd=CHECKOUT, env={**os.environ, "DOCKER_BUILDKIT": "0"})
+        run([*command, "--tag", tag, "."], deadline=BUILD, cwd=CHECKOUT, env={**os.environ, "DOCKER_BUILDKIT": "0"})
     return tag

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -90,18 +90,19 @@ class SwarmDaemon:
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "log").read_text()[-3000:]
-        done = subprocess.run(["docker", "--host", self.endpoint, "version"], capture_output=True, check=False)
-        return done.returncode == 0
+        return self._attempt("version").returncode == 0
+
+    def _attempt(self, *words: str) -> subprocess.CompletedProcess[bytes]:
+        """The docker program against this daemon, however it ends; TimeoutExpired after a minute."""
+        return subprocess.run(["docker", "--host", self.endpoint, *words], capture_output=True, timeout=60)
 
     def stop(self) -> None:
         """End all that runs there, and the daemon."""
-        for words in (("service", "ls", "-q"), ("ps", "-aq")):
-            listed = subprocess.run(["docker", "--host", self.endpoint, *words], capture_output=True, check=False)
-            for name in listed.stdout.decode().split():
-                remove = ("service", "rm", name) if words[0] == "service" else ("rm", "-f", name)
-                subprocess.run(["docker", "--host", self.endpoint, *remove], capture_output=True, check=False)
-        leave = ["docker", "--host", self.endpoint, "swarm", "leave", "--force"]
-        subprocess.run(leave, capture_output=True, check=False)
+        with suppress(subprocess.TimeoutExpired):  # it hangs: it is killed
+            for listing, remove in ((("service", "ls", "-q"), ("service", "rm")), (("ps", "-aq"), ("rm", "-f"))):
+                for name in self._attempt(*listing).stdout.decode().split():
+                    self._attempt(*remove, name)
+            self._attempt("swarm", "leave", "--force")
         if self._process is not None:
             self._process.terminate()
             try:
@@ -110,7 +111,7 @@ class SwarmDaemon:
                 self._process.kill()
                 self._process.wait()
         for words in (("link", "delete", self._link), ("netns", "delete", self.namespace)):
-            subprocess.run([_program("ip"), *words], capture_output=True, check=False)
+            subprocess.run([_program("ip"), *words], capture_output=True, timeout=60)
 
     def docker(self, *words: str) -> str:
         """Run the docker program against this daemon; its output, or AssertionError with its errors."""
@@ -118,7 +119,7 @@ class SwarmDaemon:
 
     def load(self, *images: str) -> None:
         """Bring images of the machine's daemon here."""
-        archive = subprocess.run(["docker", "save", *images], capture_output=True, check=True).stdout
+        archive = subprocess.run(["docker", "save", *images], capture_output=True, check=True, timeout=120).stdout
         docker_images.run(["docker", "--host", self.endpoint, "load"], archive)
 
     def ask(self, path: str) -> Any:
@@ -195,9 +196,7 @@ class SwarmDaemon:
 
     def logs(self, name: str) -> str:
         """What a service's containers printed."""
-        done = subprocess.run(
-            ["docker", "--host", self.endpoint, "service", "logs", name], capture_output=True, check=False
-        )
+        done = self._attempt("service", "logs", name)
         return (done.stdout + done.stderr).decode(errors="replace")[-4000:]
 
 
@@ -219,7 +218,7 @@ def _clear(folder: Path) -> None:
     """Unmount what the daemon left, and remove its data."""
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for mount in sorted((mount for mount in mounts if mount.startswith(f"{folder}/")), reverse=True):
-        subprocess.run(["umount", "-l", mount], capture_output=True, check=False)
+        subprocess.run(["umount", "-l", mount], capture_output=True, timeout=60)
     end = time.monotonic() + 10
     while folder.exists() and time.monotonic() < end:
         shutil.rmtree(folder, ignore_errors=True)

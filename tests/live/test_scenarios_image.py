@@ -13,6 +13,8 @@ from live import docker_images
 from live.docker_daemon import MARK, SOCKET, Boxes, boxes, docker  # noqa: F401 - a fixture
 from live.toolbox import fetch, until
 
+pytestmark = pytest.mark.timeout(1800)  # the image may have to be built first
+
 S1 = {
     "catalog": (3000, "10", 'Host("acme.com") && PathPrefix("/catalog")'),
     "eshop": (5000, "1", 'Host("acme.com")'),

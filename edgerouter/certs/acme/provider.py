@@ -246,8 +246,9 @@ class AcmeProvider(Provider):
                     self._start(names)
             nexts = [one.next_attempt for one in self._attempts.values() if one.next_attempt > now]
             pause = min([LONGEST_SLEEP, *(at - now for at in nexts), *((SAVE_AGAIN,) if self._unsaved else ())])
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._turn.wait(), max(pause, 0.05))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(pause, 0.05)):
+                    await self._turn.wait()
             await self._save()
 
     def _plan(self) -> None:

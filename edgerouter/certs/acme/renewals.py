@@ -51,8 +51,9 @@ class Renewals:
                 await self._look_at(names, one)
             for names in [names for names in self._asked if names not in self._certificates]:
                 del self._asked[names]
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._sooner.wait(), state.LEAST_ASK)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(state.LEAST_ASK):
+                    await self._sooner.wait()
             self._sooner.clear()
 
     async def _look_at(self, names: Names, one: Issued) -> None:

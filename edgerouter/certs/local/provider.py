@@ -68,8 +68,9 @@ class LocalProvider(Provider):
             await asyncio.to_thread(self._issue, authority)
             yield self._snapshot()
             pause = min([LONGEST_SLEEP, *(one.next_attempt - time.time() for _, one in self._issued.values())])
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._turn.wait(), max(pause, 0.05))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(pause, 0.05)):
+                    await self._turn.wait()
 
     def _issue(self, authority: LocalAuthority) -> None:
         now = time.time()

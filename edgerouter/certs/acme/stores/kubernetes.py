@@ -104,7 +104,7 @@ class KubernetesStorage:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, daemon=True, name="kubernetes-storage").start()
         try:
-            return asyncio.run_coroutine_threadsafe(asyncio.wait_for(asking, SECONDS), self._loop).result()
+            return asyncio.run_coroutine_threadsafe(_bounded(asking), self._loop).result()
         except ApiError as error:
             hint = f"; {_RIGHTS} has the rights that it needs" if error.code == _FORBIDDEN else ""
             raise StorageError(f"Kubernetes refuses: {error}{hint}") from error
@@ -176,6 +176,11 @@ class KubernetesStorage:
         if held is not None and held["spec"]["holderIdentity"] == owner:
             same = {"preconditions": {"resourceVersion": held["metadata"]["resourceVersion"]}}
             await self._drop(f"{self._leases}/{name}", {"apiVersion": "v1", "kind": "DeleteOptions", **same})
+
+
+async def _bounded(asking: Coroutine[Any, Any, _Answer]) -> _Answer:
+    async with asyncio.timeout(SECONDS):
+        return await asking
 
 
 def _is_over(spec: dict[str, Any], now: datetime.datetime) -> bool:
