@@ -84,7 +84,7 @@ COMPILED = [
 # can be inlined, not by way of the linker's table (docs/decisions/0015-what-a-request-costs.md).
 WITHIN = ["-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
 # The interpreter's own flags ask for all warnings. Nobody reads those about generated code, and to find them takes
-# twice as long as to compile it (five minutes in all, and under two without).
+# twice as long as to compile it.
 UNWARNED = ["-Wno-all", "-w"]
 
 

@@ -28,6 +28,7 @@ from edgerouter.control import announce, publish_delta
 from edgerouter.control.build_keys import Keys
 from edgerouter.control.configure import Configuring
 from edgerouter.control.drain import Ending
+from edgerouter.control.end_anyway import LAST_SECONDS, end_within
 from edgerouter.control.explain import Explainer
 from edgerouter.control.facts import CERTIFICATE_FAMILIES, certificate_samples, facts_of
 from edgerouter.control.handover import Handover, PointLeft, pack_snapshots, unpack_snapshots
@@ -254,17 +255,17 @@ class Control:
         ends: list[asyncio.Future[Any]] = [stop, supervision, self._workers.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         code = self._exit_code(supervision)
+        notify("STOPPING=1")
         await self._upgrading.stop()
         self._health.stop()
+        await self._ending.run()  # workers first: their last requests may be for API or dashboard
+        end_within(LAST_SECONDS, code, self._folder)
         await self._end([stop, supervision, *self._tasks])
         await self._pages.close()
         log.info("the end", extra={"event": "end"})
         return code
 
     async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
-        """Workers first: their last requests may be for API or dashboard."""
-        notify("STOPPING=1")
-        await self._ending.run()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
