@@ -120,8 +120,8 @@ def test_a_budget_is_kept_over_restarts_and_for_each_domain(tmp_path: Path) -> N
     Budget(storage, "le", 2, 3600).spend(("x.other.com",))
     Budget(storage, "le", 0, 3600).spend(("c.example.com",))
     Budget(storage, "le", 2, 0.0).spend(("c.example.com",))
-    Budget(storage, "le", 0, 3600).hold(("a.example.com",), 7200)
-    with pytest.raises(Refused) as failure:
+    Budget(storage, "le", 0, 3600).hold(("a.example.com",), 7200, "too many")
+    with pytest.raises(Refused, match=r"orders for example\.com for a time: too many") as failure:
         Budget(storage, "le", 0, 3600).spend(("b.example.com",))
     assert failure.value.code == "RATE_LIMITED" and 7100 < failure.value.after <= 7200
 
@@ -147,6 +147,7 @@ def test_a_limit_of_the_authority_is_waited_for_by_all_of_the_domain(pebble: Peb
         for names in (("a.example.com",), ("b.example.com",), ("b.example.com",)):
             attempt = run(one, *names).attempt
             assert attempt.code == "RATE_LIMITED" and 7000 < attempt.next_attempt - time.time() <= 7201
+            assert "too many certificates" in attempt.error
         assert asked == ["order"]
 
 

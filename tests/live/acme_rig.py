@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from live.toolbox import CHECKOUT, Router
+from live.toolbox import CHECKOUT, Router, fetch
 from pebble_ca import Pebble
 
 
@@ -27,9 +28,11 @@ def edge(
     workers: int = 2,
     http_port: int | None = None,
     tls_port: int | None = None,
+    others: dict[str, dict[str, Any]] | None = None,
     **acme: Any,
 ) -> Router:
-    """A router whose ports are those on which the authority looks, unless others are given."""
+    """A router whose ports are those on which the authority looks, unless others are given. ``others``: resolvers
+    beside ``le``, with what they have differently."""
     options: dict[str, Any] = {
         "caServer": pebble.directory,
         "caCertificates": [str(pebble.ca)],
@@ -42,7 +45,8 @@ def edge(
         "web": {"address": f"127.0.0.1:{pebble.http_port if http_port is None else http_port}"},
         "websecure": {"address": f"127.0.0.1:{pebble.tls_port if tls_port is None else tls_port}"},
     }
-    static = {"certificatesResolvers": {"le": {"acme": options}}, "entryPoints": points, "api": {"insecure": True}}
+    resolvers = {name: {"acme": options | different} for name, different in {"le": {}, **(others or {})}.items()}
+    static = {"certificatesResolvers": resolvers, "entryPoints": points, "api": {"insecure": True}}
     return Router(folder, dynamic, static, workers=workers, env={"RUNTIME_DIRECTORY": runtime_of(folder)})
 
 
@@ -63,14 +67,14 @@ async def command(router: Router, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def routed(url: str, *hosts: str) -> dict[str, Any]:
-    """A router with TLS for each host."""
+def routed(url: str, *hosts: str, **elsewhere: str) -> dict[str, Any]:
+    """A router with TLS for each host. ``elsewhere``: resolvers of routers that have another than ``le``."""
     routers = {
-        host.split(".")[0]: {
+        (name := host.split(".")[0]): {
             "rule": f"Host(`{host}`)",
             "service": "s",
             "entryPoints": ["websecure"],
-            "tls": {"certResolver": "le"},
+            "tls": {"certResolver": elsewhere.get(name, "le")},
         }
         for host in hosts
     }
@@ -108,6 +112,18 @@ async def certified(router: Router, host: str, patience: float = 90) -> set[str]
         assert asyncio.get_running_loop().time() < end, f"{found[-1]} is served: {router.log_text()[-2000:]}"
         await asyncio.sleep(0.05)
     return found[-1][1]
+
+
+async def names(router: Router, states: dict[str, str], patience: float = 60) -> dict[str, dict[str, Any]]:
+    """What the API says of all names, by the first of each, once these have their states."""
+    end = asyncio.get_running_loop().time() + patience
+    while True:
+        answer = (await fetch(router.port("traefik"), "/api/names")).body
+        found = {line["names"][0]: line for line in json.loads(answer)}
+        if states == {name: line["state"] for name, line in found.items() if name in states}:
+            return found
+        assert asyncio.get_running_loop().time() < end, f"not {states}: {found}: {router.log_text()[-2000:]}"
+        await asyncio.sleep(0.1)
 
 
 def orders(pebble: Pebble) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ask_server import AskServer
-from live.acme_rig import command, edge, orders, served
+from live.acme_rig import command, edge, names, orders, served
 from live.toolbox import EchoServer, Router, fetch
 from pebble_ca import Pebble, free_port
 
@@ -35,18 +35,6 @@ def open_to(url: str, rule: str) -> dict[str, Any]:
 
 async def issuer(router: Router, host: str) -> str:
     return (await asyncio.to_thread(served, router.port("websecure"), host))[0]
-
-
-async def lines(router: Router, states: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """What the API says of all names, once these have their states."""
-    end = asyncio.get_running_loop().time() + 60
-    while True:
-        answer = (await fetch(router.port("traefik"), "/api/names")).body
-        found = {line["names"][0]: line for line in json.loads(answer)}
-        if states == {name: line["state"] for name, line in found.items() if name in states}:
-            return found
-        assert asyncio.get_running_loop().time() < end, f"not {states}: {found}: {router.log_text()[-2000:]}"
-        await asyncio.sleep(0.2)
 
 
 async def counted(router: Router) -> dict[str, int]:
@@ -72,7 +60,7 @@ async def test_a_name_gets_its_certificate_with_the_first_connection_if_the_ask_
             assert "Pebble" not in await issuer(router, late), "the budget is spent"
             assert "Pebble" not in await issuer(router, "x.elsewhere.test")
             assert ask.asked == [yes, no, late] and orders(pebble) == 1
-            found = await lines(router, {yes: "ISSUED", no: "REFUSED", late: "FAILED"})
+            found = await names(router, {yes: "ISSUED", no: "REFUSED", late: "FAILED"})
             assert found[no]["code"] == "ASK_DENIED" and "answered 403" in found[no]["error"], found[no]
             assert found[late]["code"] == "ON_DEMAND_BUDGET", found[late]
             assert found[late]["nextAttempt"] and "onDemand.burst" in found[late]["fix"]
@@ -91,10 +79,10 @@ async def test_a_flood_of_unknown_names_costs_few_questions_and_keeps_nobody_fro
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     good, later = "good.shops.test", "later.shops.test"
-    names = iter([f"n{number}.shops.test" for number in range(FLOOD)])
+    unknown = iter([f"n{number}.shops.test" for number in range(FLOOD)])
 
     async def flood(port: int) -> None:
-        for name in names:
+        for name in unknown:
             _, writer = await asyncio.open_connection(
                 "127.0.0.1", port, ssl=context, server_hostname=name, local_addr=("127.0.0.2", 0)
             )
@@ -114,7 +102,7 @@ async def test_a_flood_of_unknown_names_costs_few_questions_and_keeps_nobody_fro
             seconds = asyncio.get_running_loop().time() - began
             asked, bound = len(ask.asked), 2 + 2 * 4 * (seconds + 2)  # of two workers, four names a second and address
             assert asked <= bound and len(set(ask.asked)) == asked, f"{asked} questions in {seconds:.1f} s"
-            found = await lines(router, {good: "ISSUED", later: "ISSUED"})
+            found = await names(router, {good: "ISSUED", later: "ISSUED"})
             refused = [line for line in found.values() if line["state"] == "REFUSED"]
             assert len(refused) <= 20 and len(found) <= 22, list(found)
             assert orders(pebble) == 2

@@ -29,7 +29,9 @@ _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 3.0
 _ORDER_LIVES: Final = 86_400.0  # seconds until an order that was written down is not looked for any more
 # After these the order may still come to a good end; after others it is done with.
-_GOES_ON: Final = frozenset({"UNREACHABLE", "TIMEOUT", "AUTHORITY_FAULT", "NOT_LIVE", "STORAGE"})
+_GOES_ON: Final = frozenset(
+    {"UNREACHABLE", "TIMEOUT", "AUTHORITY_FAULT", "NOT_LIVE", "STORAGE", "BAD_NONCE", "RATE_LIMITED"}
+)
 
 
 class Prover(Protocol):

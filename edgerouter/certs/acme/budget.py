@@ -74,17 +74,18 @@ class Budget:
             for domain, spent in found.items():
                 self._write(domain, spent | {"orders": [*spent["orders"], int(now)]})
 
-    def hold(self, names: Names, seconds: float) -> None:
-        """The authority limits these: none of their domains is ordered for that long."""
+    def hold(self, names: Names, seconds: float, words: str) -> None:
+        """The authority limits these, in its own words: none of their domains is ordered for that long."""
         now = time.time()
         with self._mutex:
             for domain in {registered_domain(name) for name in names}:
-                self._write(domain, self._read(domain, now) | {"until": int(now + seconds)})
+                self._write(domain, self._read(domain, now) | {"until": now + seconds, "said": words})
 
     def _check(self, domain: str, spent: dict[str, Any], now: float) -> None:
         if spent["until"] > now:
             wait = spent["until"] - now
-            raise Refused("RATE_LIMITED", f"the authority has refused orders for {domain} for a time", wait)
+            words = f"the authority has refused orders for {domain} for a time"
+            raise Refused("RATE_LIMITED", f"{words}: {spent['said']}" if spent["said"] else words, wait)
         if self._most and len(spent["orders"]) >= self._most:
             words = f"{len(spent['orders'])} orders for {domain} in {self._seconds / 3600:.0f} hours are our own limit"
             raise Refused("BUDGET", words, spent["orders"][0] + self._seconds - now)
@@ -92,7 +93,7 @@ class Budget:
     def _read(self, domain: str, now: float) -> dict[str, Any]:
         kept = json.loads(self._storage.get(self._key(domain)) or "{}")
         orders = [at for at in kept.get("orders", ()) if now - self._seconds < at <= now]
-        return {"orders": orders, "until": kept.get("until", 0.0)}
+        return {"orders": orders, "until": kept.get("until", 0.0), "said": kept.get("said", "")}
 
     def _write(self, domain: str, spent: dict[str, Any]) -> None:
         self._storage.put(self._key(domain), json.dumps(spent))

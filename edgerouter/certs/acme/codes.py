@@ -30,6 +30,8 @@ FIXES: Final = {
     "CHALLENGE_FAILED": "see what the authority found there, in its own words: it must reach the challenge's entry "
     "point on port 80 (tlsChallenge: 443), or see the record (dnsChallenge)",
     "RATE_LIMITED": "wait: the next attempt is set to when the authority allows it",
+    "BAD_NONCE": "nothing: the order is gone on with at the next attempt; if it stays, see whether a proxy between "
+    "router and authority keeps answers",
     "EAB_REQUIRED": "add eab.kid and eab.hmacEncoded",
     "REJECTED": "read the authority's words: it does not certify this name; correct it, or take another caServer",
     "UNAUTHORIZED": "read the authority's words: the account may not have this name; eab may be wrong",

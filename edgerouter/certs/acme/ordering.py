@@ -90,15 +90,21 @@ class Ordering:
             if have is None and not self._authority.has_order(attempt.names):
                 self._spend(attempt)
             placing()
-            one = self._authority.obtain(attempt.names, "" if have is None else have.certificate)
+            one = self._asked(attempt.names, "" if have is None else have.certificate)
         except Refused as error:
             failed = self._failed(attempt, error)
             self._together.failed(failed)
-            if error.code == "RATE_LIMITED":
-                self._budget.hold(attempt.names, failed.next_attempt - time.time())
             return Ended(attempt=failed, ours=True)
         unsaved = self.save(one)
         return Ended(issued=one, ours=True, unsaved=unsaved)
+
+    def _asked(self, names: Names, replaces: str) -> Issued:
+        try:
+            return self._authority.obtain(names, replaces)
+        except Refused as error:
+            if error.code == "RATE_LIMITED":
+                self._budget.hold(names, error.after or state.UNSAID, str(error))
+            raise
 
     def _spend(self, attempt: Attempt) -> None:
         if self._demand is not None and attempt.demanded:

@@ -52,6 +52,7 @@ def translated(server: str, seconds: float) -> Iterator[None]:
 _RETRY_AFTER: Final = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)", re.IGNORECASE)
 _CODES: Final = {
     "rateLimited": "RATE_LIMITED",
+    "badNonce": "BAD_NONCE",
     "caa": "CAA",
     "dns": "DNS",
     "rejectedIdentifier": "REJECTED",
