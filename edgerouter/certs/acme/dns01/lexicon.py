@@ -5,6 +5,7 @@ Each variable may be given as ``NAME_FILE`` too, which names a file that holds i
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -66,6 +67,11 @@ PROVIDERS: Final[dict[str, tuple[str, tuple[Option, ...]]]] = {
     ),
     "vultr": ("vultr", (("auth_token", ("VULTR_API_KEY",)),)),
 }
+# What dns-lexicon wants to be told and lego does not ask for. Gandi's first protocol is switched off.
+_ALWAYS: Final[dict[str, dict[str, str]]] = {"gandi": {"api_protocol": "rest"}}
+# An address goes with one of these keys, never with a token: Cloudflare refuses such a pair. Where all are given the
+# key counts, as at lego.
+_CLOUDFLARE_KEYS: Final = ("CF_API_KEY", "CLOUDFLARE_API_KEY")
 ALIASES: Final = {"gandi": "gandiv5", "powerdns": "pdns"}
 
 
@@ -83,14 +89,10 @@ class Lexicon:
         logging.getLogger("lexicon").setLevel(logging.WARNING)  # what it sends is nobody's business
         self._client: Any = lexicon.client.Client
         self._config: Any = lexicon.config.ConfigResolver
-        self._options: dict[str, str] = {}
-        for option, names in options:
-            value = next((found for name in names if (found := variable(environment, name))), "")
-            if value:
-                self._options[option.rstrip("?")] = value
-            elif not option.endswith("?"):
-                words = f"dnsChallenge.provider is {provider}, and {' or '.join(names)} is not set"
-                raise Refused("DNS_PROVIDER", words)
+        if self._provider == "route53" and importlib.util.find_spec("boto3") is None:
+            raise Refused("DNS_PROVIDER", "dnsChallenge.provider route53 wants boto3 too: pip install boto3")
+        self._given = _given(provider, options, environment)
+        self._options = _ALWAYS.get(self._provider, {}) | self._given
 
     def present(self, name: str, record: str, value: str) -> None:
         """See ``Writer.present``."""
@@ -113,6 +115,28 @@ class Lexicon:
     def _masked(self, error: BaseException) -> str:
         """Some put their address, with the key in it, into what they raise."""
         text = " ".join(str(error).split()) or type(error).__name__
-        for value in self._options.values():
+        for value in self._given.values():
             text = text.replace(value, "***")
         return text[:300]
+
+
+def _given(provider: str, options: tuple[Option, ...], environment: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for option, names in options:
+        value = _first(environment, names)
+        if value:
+            found[option.rstrip("?")] = value
+        elif not option.endswith("?"):
+            words = f"dnsChallenge.provider is {provider}, and {' or '.join(names)} is not set"
+            raise Refused("DNS_PROVIDER", words)
+    if provider == "cloudflare" and "auth_username" in found:
+        key = _first(environment, _CLOUDFLARE_KEYS)
+        if not key:
+            del found["auth_username"]
+        else:
+            found["auth_token"] = key
+    return found
+
+
+def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((found for name in names if (found := variable(environment, name))), "")
