@@ -76,6 +76,7 @@ class _Reader:
         self.source = source
         self.places = places
         self.problems: list[Problem] = []
+        self.late_transports: dict[str, Late] = {}
 
     def problem(self, path: Path, message: str, hint: str = "") -> None:
         place = place_of(self.places, path, self.source)
@@ -134,16 +135,20 @@ class _Reader:
             services=self._objects(parts, "services", self._service),
             middlewares=self._objects(parts, "middlewares", self._middleware),
             servers_transports=self._objects(parts, "serversTransports", self._transport),
+            late_transports=self.late_transports,
         )
 
     def _tls(self, data: object) -> TlsConfiguration:
         parts = self._parts(data, ("tls",), ("certificates", "stores", "options"))
         refused: dict[str, str] = {}
+        references: dict[str, Late] = {}
 
         def options(value: object, path: Path) -> TLSOptions | None:
-            made, faults = fit(value, TLSOptions, path)
+            made, faults, late = fit_late(value, TLSOptions, path)
             if faults:
                 refused[path[-1]] = self.refuse(faults)
+            if late:
+                references[path[-1]] = late
             return made
 
         return TlsConfiguration(
@@ -151,6 +156,7 @@ class _Reader:
             stores=self._objects(parts, "stores", self._store, "tls"),
             options=self._objects(parts, "options", options, "tls"),
             refused=refused,
+            late=references,
         )
 
     def _certificates(self, data: object) -> Iterator[Certificate]:
@@ -207,9 +213,11 @@ class _Reader:
         return None if faults else router
 
     def _transport(self, value: object, path: Path) -> ServersTransport | None:
-        if self._found(foreign.references_in(value), path) or self._template(value, path):
+        if self._template(value, path):
             return None
-        transport, faults = fit(value, ServersTransport, path)
+        transport, faults, late = fit_late(value, ServersTransport, path)
+        if late:
+            self.late_transports[path[-1]] = late
         self.refuse([_said(fault, foreign.TRANSPORT.get(fault.path[-1].lower())) for fault in faults])
         return transport
 

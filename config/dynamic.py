@@ -175,21 +175,24 @@ class TLSOptions(Model, frozen=True):
 
 class TlsConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     """The section ``tls``. ``refused`` maps options that could not be decoded to the sentence that says why: routers
-    that name them must not be served with others."""
+    that name them must not be served with others. ``late`` are references in ``options`` that are no text."""
 
     certificates: tuple[Certificate, ...] = ()
     stores: dict[str, TLSStore] = {}
     options: dict[str, TLSOptions] = {}
     refused: dict[str, str] = {}
+    late: dict[str, Late] = {}
 
 
 class HttpConfiguration(Model, frozen=True):
-    """Names are as the provider gave them, without ``@provider``."""
+    """Names are as the provider gave them, without ``@provider``. ``late_transports`` are references in
+    ``servers_transports`` that are no text."""
 
     routers: dict[str, Router] = {}
     services: dict[str, Service] = {}
     middlewares: dict[str, Middleware] = {}
     servers_transports: dict[str, ServersTransport] = {}
+    late_transports: dict[str, Late] = {}
 
 
 class DynamicConfiguration(Model, frozen=True):

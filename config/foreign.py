@@ -118,7 +118,7 @@ def references_in(value: object) -> tuple[Path, Said] | None:
         return None
     for path, text in texts(value):
         if refers(text):
-            hint = "write the value; references stand in the options of middlewares and services"
+            hint = "write the value; references stand in options of middlewares, services, serversTransports and tls"
             return path, ("${env:...} and ${file:...} are not read here", hint)
     return None
 

@@ -26,7 +26,7 @@ from edgerouter.contracts.messages import AS_LONG_AS_USUAL, Drain, Hello, Reopen
 from edgerouter.contracts.plan import Plan
 from edgerouter.control import announce, publish_delta
 from edgerouter.control.build_keys import Keys
-from edgerouter.control.configure import Configuring
+from edgerouter.control.configure import Configuring, limits_of
 from edgerouter.control.drain import Ending
 from edgerouter.control.end_anyway import LAST_SECONDS, end_within
 from edgerouter.control.explain import Explainer
@@ -187,7 +187,9 @@ class Control:
         self._missed = Missed()
         for hear in (self._missed.hear, *(() if self._resolvers is None else (self._resolvers.hear,))):
             self._workers.listen(hear)
-        self._certificates = Store(native=openssl.REASON, state=None if left is None else left.certificates)
+        self._certificates = Store(
+            openssl.REASON, left.certificates if left else None, limits=limits_of(prepared.providers)
+        )
         self._add_samples(shared)
         self._reclaim = Reclaim(
             self._keys, self._metrics, self._workers.send_to, busy=lambda: self._configuring.renewing

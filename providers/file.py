@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final, TypeVar
 
 from edgerouter.config.dynamic import Certificate, DynamicConfiguration, HttpConfiguration, Model, TlsConfiguration
+from edgerouter.config.late import Late
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Provider, ProviderContext, Snapshot
 from edgerouter.errors import ConfigurationError
@@ -30,6 +31,7 @@ T = TypeVar("T")
 LOOK_EVERY: Final = 0.5  # seconds
 SETTLE: Final = 0.05  # seconds: a file that is just being written is read when it is complete
 _SETTLE_LOOKS: Final = 20
+_LATE: Final = {"late_transports": "http.serversTransports", "late": "tls.options"}  # whose references they are
 _SHARE: Final = 0.05  # of one CPU at most goes into looking
 
 
@@ -115,10 +117,13 @@ async def _settled(shelf: Shelf) -> None:
 def merge(pages: dict[str, Page]) -> Snapshot:
     """All files as one answer; the first file in alphabetical order wins a name."""
     problems: list[Problem] = []
-    sections: dict[str, dict[str, Any]] = {name: {} for name in HttpConfiguration.__struct_fields__}
+    sections: dict[str, dict[str, Any]] = {
+        name: {} for name in HttpConfiguration.__struct_fields__ if name not in _LATE
+    }
     others: dict[str, dict[str, Any]] = {"tcp": {}, "udp": {}}
     certificates: list[Certificate] = []
     tls: dict[str, dict[str, Any]] = {"stores": {}, "options": {}, "refused": {}}
+    late: dict[str, dict[str, Late]] = {"late_transports": {}, "late": {}}
     owners: dict[tuple[str, str], str] = {}
     for path, page in pages.items():
         problems.extend(page.problems)
@@ -128,6 +133,10 @@ def merge(pages: dict[str, Page]) -> Snapshot:
         certificates.extend(page.configuration.tls.certificates)
         for section, whole in tls.items():
             _add(whole, getattr(page.configuration.tls, section), f"tls.{section}", path, owners, problems)
+        for field, section in _LATE.items():
+            part = page.configuration.tls if section == "tls.options" else page.configuration.http
+            given = getattr(part, field)
+            late[field].update({name: its for name, its in given.items() if owners[section, name] == path})
         for room, parts in others.items():
             for section, given in getattr(page.configuration, room).items():
                 if isinstance(given, dict):
@@ -135,7 +144,9 @@ def merge(pages: dict[str, Page]) -> Snapshot:
                 else:
                     parts.setdefault(section, given)
     configuration = DynamicConfiguration(
-        http=HttpConfiguration(**sections), tls=TlsConfiguration(certificates=tuple(certificates), **tls), **others
+        http=HttpConfiguration(**sections, late_transports=late["late_transports"]),
+        tls=TlsConfiguration(certificates=tuple(certificates), late=late["late"], **tls),
+        **others,
     )
     return Snapshot(configuration=configuration, problems=tuple(problems))
 

@@ -20,6 +20,7 @@ import msgspec
 from edgerouter.certs.generated import generate
 from edgerouter.certs.read import Unreadable, is_text, read_authorities, read_pair, text_of
 from edgerouter.certs.tickets import TicketSecrets
+from edgerouter.clients.references import Limits, Resolver, references
 from edgerouter.config.dynamic import Certificate, CertificatePair, TLSOptions
 from edgerouter.config.types import Problem
 from edgerouter.contracts.certificates import (
@@ -43,12 +44,17 @@ class Store(CertificateSource):
     """One for the life of the control process; ``load`` and ``changed`` block, and are called one at a time.
 
     ``native`` is "" when workers can be given ticket keys, else why not. ``state`` is plain data that travels through a
-    live upgrade.
+    live upgrade. ``limits``: what the providers' objects may refer to.
     """
 
     def __init__(
-        self, native: str = "", state: Mapping[str, Any] | None = None, now: Callable[[], float] = time.time
+        self,
+        native: str = "",
+        state: Mapping[str, Any] | None = None,
+        now: Callable[[], float] = time.time,
+        limits: Limits | None = None,
     ) -> None:
+        self._allowed = limits or Limits()
         given = dict(state or {})
         self._native = native
         self._now = now
@@ -66,7 +72,7 @@ class Store(CertificateSource):
 
     def load(self, snapshots: Mapping[str, Snapshot]) -> Keyring:
         """Read everything that the snapshots name. Never raises for what they hold."""
-        reading = _Reading(self._parsed, self._good)
+        reading = _Reading(self._parsed, self._good, self._allowed)
         for provider, snapshot in sorted(snapshots.items()):
             tls = snapshot.configuration.tls
             for index, certificate in enumerate(tls.certificates):
@@ -130,7 +136,10 @@ class Store(CertificateSource):
 class _Reading:
     """One pass over all snapshots."""
 
-    def __init__(self, parsed: Mapping[Pair, LoadedCertificate], good: Mapping[Pair, LoadedCertificate]) -> None:
+    def __init__(
+        self, parsed: Mapping[Pair, LoadedCertificate], good: Mapping[Pair, LoadedCertificate], limits: Limits
+    ) -> None:
+        self._limits = limits
         self._before = parsed
         self._was_good = good
         self.parsed: dict[Pair, LoadedCertificate] = {}
@@ -155,6 +164,10 @@ class _Reading:
     def pair(self, provider: str, path: str, given: CertificatePair) -> LoadedCertificate | None:
         """The pair, its last good copy, or None; the last two with a problem."""
         names = (given.cert_file.reveal(), given.key_file.reveal())
+        barred = self._limits.barred(provider, names)
+        if barred is not None:
+            self.problems.append(Problem(path, *barred, provider))
+            return None
         source = f"{path} of {provider}" if is_text(names[0]) else names[0]
         try:
             found = self._read(names)
@@ -165,9 +178,7 @@ class _Reading:
         return found
 
     def _read(self, names: Pair) -> LoadedCertificate:
-        for name in names:
-            self._note(name)
-        texts = (text_of(names[0], "certFile"), text_of(names[1], "keyFile"))
+        texts = (self._text(names[0], "certFile"), self._text(names[1], "keyFile"))
         known = self.parsed.get(texts) or self._before.get(texts) or read_pair(*texts)
         self.parsed[texts] = known
         return known
@@ -185,18 +196,28 @@ class _Reading:
         """The authorities that some TLS options name."""
         texts = []
         for place in options.client_auth.ca_files:
-            self._note(place)
             try:
-                texts.append(read_authorities(text_of(place, "caFiles")))
+                texts.append(read_authorities(self._text(place, "caFiles")))
             except Unreadable as error:
                 self.authorities[name] = Authorities(error=str(error))
                 return
         if texts:
             self.authorities[name] = Authorities("".join(texts))
 
-    def _note(self, place: str) -> None:
-        if not is_text(place):
-            self.marks[place] = mark(place)
+    def _text(self, place: str, what: str) -> str:
+        """What stands there: a text, a file's content, or either of them by reference. Raises Unreadable."""
+        resolver = Resolver()
+        self.marks.update((name, mark(name)) for kind, name in references(place) if kind == "file")
+        try:
+            value = resolver.resolve(place)
+        except ValueError as error:
+            raise Unreadable(f"{what}: {error}") from None
+        if not is_text(value):
+            self.marks[value] = mark(value)
+        try:
+            return text_of(value, what)
+        except Unreadable as error:
+            raise Unreadable(resolver.masked(str(error))) from None
 
 
 def mark(path: str) -> Mark:

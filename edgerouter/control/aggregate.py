@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from edgerouter.config.dynamic import Middleware, Router, ServersTransport, Service, TLSOptions
+from edgerouter.config.late import Late
 from edgerouter.contracts.snapshot import Snapshot, Workload
 
 INTERNAL: Final = "internal"
@@ -39,6 +40,8 @@ class Aggregate(msgspec.Struct, frozen=True):
     workloads: tuple[tuple[str, Workload], ...] = ()
     tls_options: dict[str, TLSOptions] = {}
     tls_refused: dict[str, str] = {}
+    tls_late: dict[str, Late] = {}
+    late_transports: dict[str, Late] = {}
 
 
 def qualify(name: str, provider: str) -> str:
@@ -77,7 +80,7 @@ def aggregate(snapshots: Mapping[str, Snapshot]) -> Aggregate:
 
 def merge(parts: Iterable[Aggregate]) -> Aggregate:
     """Aggregates of different providers as one; their names cannot collide."""
-    whole = Aggregate({}, {}, {}, {}, {}, (), {}, {})
+    whole = Aggregate({}, {}, {}, {}, {}, (), {}, {}, {}, {})
     workloads: list[tuple[str, Workload]] = []
     for part in parts:
         whole.routers.update(part.routers)
@@ -87,6 +90,8 @@ def merge(parts: Iterable[Aggregate]) -> Aggregate:
         whole.sleeping.update(part.sleeping)
         whole.tls_options.update(part.tls_options)
         whole.tls_refused.update(part.tls_refused)
+        whole.tls_late.update(part.tls_late)
+        whole.late_transports.update(part.late_transports)
         workloads.extend(part.workloads)
     return msgspec.structs.replace(whole, workloads=tuple(workloads))
 
@@ -103,6 +108,8 @@ def one(provider: str, snapshot: Snapshot, before: tuple[Snapshot, Aggregate] | 
         tuple((provider, workload) for workload in snapshot.workloads),
         {f"{name}@{provider}": options for name, options in tls.options.items()},
         {f"{name}@{provider}": why for name, why in tls.refused.items()},
+        {f"{name}@{provider}": late for name, late in tls.late.items()},
+        {f"{name}@{provider}": late for name, late in http.late_transports.items()},
     )
 
 

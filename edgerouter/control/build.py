@@ -24,7 +24,8 @@ from edgerouter.control.build_points import Points
 from edgerouter.control.build_routers import RouterMemory, Routers, RuleCheck, check_rule, make_draft, shadowed
 from edgerouter.control.build_services import DEFAULT_TRANSPORT, Node, Services, make_node
 from edgerouter.control.build_tls import HostNames, Tls, certificate_views, with_faults
-from edgerouter.control.build_tls_options import make_options
+from edgerouter.control.build_tls_options import make_options, with_values
+from edgerouter.control.build_transports import PlannedTransports, plan_transports
 from edgerouter.control.build_types import Build, Fault, Inputs, status
 from edgerouter.control.build_verdicts import judge
 from edgerouter.control.health_trees import children_of
@@ -84,9 +85,10 @@ class Builder:
             service_names,
             inputs.guard,
         )
+        transports = plan_transports(whole.transports, whole.late_transports, limits)
         services = Services(
             self._nodes.all(whole.services, lambda name, service: make_node(name, service, limits)),
-            whole.transports,
+            transports,
             middlewares,
             service_names,
             Names("serversTransport", whole.transports, found),
@@ -95,8 +97,8 @@ class Builder:
         points = self._entry_points(inputs.static)
         routers = self._routers(whole, points, services, middlewares)
         middlewares.check_chains()
-        tls = self._tls(inputs, whole, routers)
-        return self._finish(inputs, whole, points, services, middlewares, routers, tls)
+        tls = self._tls(inputs, whole, routers, limits)
+        return self._finish(inputs, whole, points, services, middlewares, routers, tls, transports)
 
     def _entry_points(self, static: StaticConfiguration) -> Points:
         if self._points is None or self._points[0] is not static:
@@ -120,9 +122,10 @@ class Builder:
             routers.blame(name, [fault])
         return routers
 
-    def _tls(self, inputs: Inputs, whole: Aggregate, routers: Routers) -> Tls:
+    def _tls(self, inputs: Inputs, whole: Aggregate, routers: Routers, limits: Limits) -> Tls:
         """What the handshakes need, and what of it is wrong with which router."""
-        options = make_options(whole.tls_options, whole.tls_refused, inputs.keyring)
+        configured, refused = with_values(whole.tls_options, whole.tls_late, limits)
+        options = make_options(configured, whole.tls_refused, inputs.keyring, refused)
         tls = Tls(inputs.keyring, options, self._host_names)
         for name, faults in tls.check(routers.entries).items():
             routers.entries[name] = with_faults(routers.entries[name], faults)
@@ -138,13 +141,14 @@ class Builder:
         middlewares: Middlewares,
         routers: Routers,
         tls: Tls,
+        planned: PlannedTransports,
     ) -> Build:
         keys = {name: self.keys.key("entrypoint", name) for name in points.configured}
         service_entries = {
             name: services.entry(name, self.keys.key("service", name), inputs.down) for name in services.nodes
         }
         transports = [TransportEntry(DEFAULT_TRANSPORT, revealed(inputs.static.servers_transport))]
-        transports += [TransportEntry(name, revealed(value)) for name, value in whole.transports.items()]
+        transports += planned.entries.values()
         entries: list[Entry] = [
             *transports,
             *middlewares.entries(),

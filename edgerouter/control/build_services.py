@@ -15,6 +15,7 @@ from edgerouter.control.aggregate import SERVICE_PATHS, TRANSPORT_PATHS, names_a
 from edgerouter.control.build_middlewares import NO_LIMITS, Middlewares, not_there_yet, plain_options, valued
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden, revealed
+from edgerouter.control.build_transports import PlannedTransports
 from edgerouter.control.build_trial import try_service
 from edgerouter.control.build_types import Fault, refusal
 from edgerouter.services._load_balancer_options import ServerOptions
@@ -116,7 +117,7 @@ class Services:
     def __init__(
         self,
         nodes: Mapping[str, Node],
-        transports: Mapping[str, Any],
+        transports: PlannedTransports,
         middlewares: Middlewares,
         names: Names,
         transport_names: Names,
@@ -159,7 +160,9 @@ class Services:
             if fault is not None:
                 faults.append(fault)
         self._open.pop()
-        if node.transport and node.transport != DEFAULT_TRANSPORT and node.transport not in self._transports:
+        if node.transport in self._transports.faults:
+            faults.append(self._transports.faults[node.transport])
+        elif node.transport and node.transport != DEFAULT_TRANSPORT and node.transport not in self._transports.entries:
             faults.append(Fault("serversTransport", *self._transport_names.missing(node.transport)))
         self.steps[name], wrong = self._middlewares.expand(node.middlewares, name)
         self.faults[name] = faults + wrong

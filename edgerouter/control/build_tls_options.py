@@ -13,11 +13,15 @@ from typing import Final
 
 import msgspec
 
+from edgerouter.clients.references import Limits, Resolver, references
 from edgerouter.config import tls_words
 from edgerouter.config.dynamic import TLSOptions
+from edgerouter.config.late import Late, put
 from edgerouter.config.types import Secret
 from edgerouter.contracts.certificates import Authorities, Keyring
 from edgerouter.contracts.plan import TlsOptionsEntry
+from edgerouter.control.aggregate import provider_of
+from edgerouter.control.build_plain import revealed
 from edgerouter.control.build_types import Fault, refusal
 
 DEFAULT: Final = "default"
@@ -34,13 +38,43 @@ class Options(msgspec.Struct, frozen=True):
     faults: dict[str, list[Fault]]
 
 
-def make_options(configured: Mapping[str, TLSOptions], refused: Mapping[str, str], keyring: Keyring) -> Options:
-    """``default`` belongs to all providers, so only one may define it."""
+def with_values(
+    configured: Mapping[str, TLSOptions], late: Mapping[str, Late], limits: Limits
+) -> tuple[dict[str, TLSOptions], dict[str, Fault]]:
+    """The options with values in the place of references, and those for which there are none. Authorities stay as they
+    are: whoever reads their files (``certs.store``) puts those values in, and looks again when they change."""
+    settled, faults = dict(configured), {}
+    for name, options in configured.items():
+        plain = put(revealed(options), late.get(name, ()))
+        if next(references(plain), None) is None:
+            continue
+        barred = limits.barred(provider_of(name), plain)
+        plain.get("clientAuth", {}).pop("caFiles", None)
+        try:
+            typed = Resolver().typed(plain, TLSOptions)
+        except ValueError as error:
+            faults[name] = Fault("", str(error))
+            continue
+        if barred is not None:
+            faults[name] = Fault("", *barred)
+        auth = msgspec.structs.replace(typed.client_auth, ca_files=options.client_auth.ca_files)
+        settled[name] = msgspec.structs.replace(typed, client_auth=auth)
+    return settled, faults
+
+
+def make_options(
+    configured: Mapping[str, TLSOptions],
+    refused: Mapping[str, str],
+    keyring: Keyring,
+    unsettled: Mapping[str, Fault] | None = None,
+) -> Options:
+    """``default`` belongs to all providers, so only one may define it. ``unsettled``: see ``with_values``."""
     found = Options({}, {})
     defaults = sorted(name for name in (*configured, *refused) if name.startswith(f"{DEFAULT}@"))
     for name in sorted({*configured, *refused}):
         shown = DEFAULT if name in defaults else name
         faults = [Fault("", refused[name], told=True)] if name in refused else []
+        faults += [unsettled[name]] if unsettled and name in unsettled else []
         if name in defaults and len(defaults) > 1:
             hint = "define them in one provider only"
             faults.append(Fault("", f"the options default are defined more than once: {', '.join(defaults)}", hint))

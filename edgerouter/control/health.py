@@ -20,7 +20,6 @@ from edgerouter.clients.probe import Probe, probe_http
 from edgerouter.clients.probe_grpc import probe_grpc
 from edgerouter.clients.references import Resolver
 from edgerouter.config.dynamic import ServersTransport
-from edgerouter.config.types import decode_hook
 from edgerouter.contracts.messages import ServersHealth
 from edgerouter.contracts.plan import Plan, ServiceEntry, TransportEntry
 from edgerouter.control.health_probes import make_dial, make_probe
@@ -207,10 +206,10 @@ def _wanted(plan: Plan, transports: Mapping[str, Any]) -> Iterator[tuple[Key, Wa
         if isinstance(entry, ServiceEntry) and not entry.refused and "healthCheck" in _options(entry) and entry.servers:
             try:
                 options = Resolver().typed(entry.options["healthCheck"], HealthCheck)
+                name = transport_name(entry.options)
+                transport = Resolver().typed(transports.get(name, {}), ServersTransport)
             except ValueError as error:  # what it refers to is gone since the build
-                log.error("servers of %s are not checked: healthCheck: %s", entry.name, error)
+                log.error("servers of %s are not checked: %s", entry.name, error)
                 continue
-            name = transport_name(entry.options)
-            transport = msgspec.convert(transports.get(name, {}), ServersTransport, dec_hook=decode_hook)
             for server in entry.servers:
                 yield (entry.name, server.url), (options, name, transport)

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from edgerouter.clients.references import Resolver
 from edgerouter.config.dynamic import ServersTransport
-from edgerouter.config.types import decode_hook
 from edgerouter.contracts.plan import ServiceEntry, TransportEntry
 from edgerouter.net.pool import TransportSettings
 from edgerouter.worker.assemble_slices import sliced
@@ -58,13 +58,14 @@ class Transports:
         self._made[name] = (entry, secure)
         self.faults.pop(name, None)
         context: ssl.SSLContext | None = None
+        resolver = Resolver()
         try:
-            options = msgspec.convert(entry.options, ServersTransport, dec_hook=decode_hook)
+            options = resolver.typed(entry.options, ServersTransport)
             if secure:
                 context = await asyncio.get_running_loop().run_in_executor(None, tls_context, options)
             settings = _settings(options, context)
         except (msgspec.ValidationError, ValueError, OSError) as error:
-            self.faults[name] = f"serversTransport {name!r}: {error}"
+            self.faults[name] = f"serversTransport {name!r}: {resolver.masked(str(error))}"
             return
         self._settings[name] = settings
         if name == DEFAULT:

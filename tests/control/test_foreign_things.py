@@ -108,8 +108,6 @@ ROWS: list[tuple[tuple[int, str], str, str, str]] = [
      "leave it out"),
     (middleware("{respond: {body: '{{ .Name }}'}}"), "middlewares.m.respond.body", "Go template", GO),
     ((REST, "  serversTransports: {t: {spiffe: {ids: [a]}}}"), "serversTransports.t.spiffe", "SPIFFE", "rootCAs"),
-    ((REST, "  serversTransports: {t: {serverName: '${env:X}'}}"), "serversTransports.t.serverName", "not read here",
-     "write the value"),
 ]  # fmt: skip
 
 
