@@ -21,6 +21,7 @@ from aiohttp import web
 
 from edgerouter import __version__
 from edgerouter.certs.store import Store
+from edgerouter.clients.references import Limits
 from edgerouter.config.static import EntryPoint, LifeCycle, StaticConfiguration
 from edgerouter.contracts.messages import AS_LONG_AS_USUAL, Drain, Hello, ReopenLogs, ServersHealth
 from edgerouter.contracts.plan import Plan
@@ -187,9 +188,7 @@ class Control:
         self._missed = Missed()
         for hear in (self._missed.hear, *(() if self._resolvers is None else (self._resolvers.hear,))):
             self._workers.listen(hear)
-        self._certificates = Store(
-            openssl.REASON, left.certificates if left else None, limits=limits_of(prepared.providers)
-        )
+        self._certificates = _store(left, limits_of(prepared.providers))
         self._add_samples(shared)
         self._reclaim = Reclaim(
             self._keys, self._metrics, self._workers.send_to, busy=lambda: self._configuring.renewing
@@ -477,3 +476,7 @@ def goodbyes(points: Mapping[str, EntryPoint], left: Handover) -> list[Drain]:
 def terminating_status(static: StaticConfiguration) -> int:
     """What ping answers while the router ends."""
     return static.ping.terminating_status_code if static.ping is not None else 503
+
+
+def _store(left: Handover | None, limits: Limits) -> Store:
+    return Store(openssl.REASON, None if left is None else left.certificates, limits=limits)
