@@ -27,7 +27,7 @@ from edgerouter.contracts.messages import AS_LONG_AS_USUAL, Drain, Hello, Reopen
 from edgerouter.contracts.plan import Plan
 from edgerouter.control import announce, publish_delta
 from edgerouter.control.build_keys import Keys
-from edgerouter.control.configure import Configuring, limits_of
+from edgerouter.control.configure import Configuring, files_roots, guarded
 from edgerouter.control.drain import Ending
 from edgerouter.control.end_anyway import LAST_SECONDS, end_within
 from edgerouter.control.explain import Explainer
@@ -188,7 +188,7 @@ class Control:
         self._missed = Missed()
         for hear in (self._missed.hear, *(() if self._resolvers is None else (self._resolvers.hear,))):
             self._workers.listen(hear)
-        self._certificates = _store(left, limits_of(prepared.providers))
+        self._certificates = _store(left, prepared)
         self._add_samples(shared)
         self._reclaim = Reclaim(
             self._keys, self._metrics, self._workers.send_to, busy=lambda: self._configuring.renewing
@@ -478,5 +478,6 @@ def terminating_status(static: StaticConfiguration) -> int:
     return static.ping.terminating_status_code if static.ping is not None else 503
 
 
-def _store(left: Handover | None, limits: Limits) -> Store:
+def _store(left: Handover | None, prepared: Prepared) -> Store:
+    limits = Limits(guarded(prepared.providers), files_roots(prepared.providers))
     return Store(openssl.REASON, None if left is None else left.certificates, limits=limits)

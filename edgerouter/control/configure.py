@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from edgerouter.clients.references import Limits
 from edgerouter.config.types import Problem
 from edgerouter.contracts.certificates import CertificateSource
 from edgerouter.contracts.plan import Plan
@@ -195,11 +194,6 @@ def guarded(providers: Mapping[str, Provider]) -> frozenset[str]:
     return frozenset(
         name for name, provider in providers.items() if getattr(provider.options, "allow_internal", True) is False
     )
-
-
-def limits_of(providers: Mapping[str, Provider]) -> Limits:
-    """What the providers' objects may refer to."""
-    return Limits(guarded(providers), files_roots(providers))
 
 
 def files_roots(providers: Mapping[str, Provider]) -> dict[str, str]:
