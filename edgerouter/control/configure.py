@@ -84,8 +84,10 @@ class Configuring:
         """Returns never; cancelled at the end."""
         self._supervisor.start()
         try:
-            if not self._complete and not await self._supervisor.answered(FIRST_ANSWERS):
-                log.warning("some providers have not answered yet; the first configuration goes without them")
+            silent = [] if self._complete else await self._supervisor.silent(FIRST_ANSWERS)
+            if silent:
+                words = "no answer from %s within %g s; the first configuration goes without"
+                log.warning(words, ", ".join(f"providers.{name}" for name in silent), FIRST_ANSWERS)
             self._wanted.set()
             watching = asyncio.ensure_future(self._watch_certificates())
             self._tasks.add(watching)

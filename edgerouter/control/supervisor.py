@@ -80,12 +80,12 @@ class Supervisor:
                 "%s: it did not end within %g s of being told to, and is left behind", task.get_name(), STOP_SECONDS
             )
 
-    async def answered(self, seconds: float) -> bool:
-        """Wait until every provider has answered once or failed, at most that long."""
+    async def silent(self, seconds: float) -> list[str]:
+        """Wait until every provider has answered once or failed, at most that long; the names of those that did not."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._answered.wait()
-        return self._answered.is_set()
+        return [name for name, state in self.states.items() if state.state == "starting"]
 
     def problems(self) -> tuple[Problem, ...]:
         """One for each provider that has lost its source."""
