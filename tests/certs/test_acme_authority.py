@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,39 +140,3 @@ def test_preflight_names_what_would_fail(pebble: Pebble) -> None:
     with pytest.raises(Refused) as failure:  # nobody is there any more
         look.check("fine.example.com", by_dns=False)
     assert failure.value.code == "NOT_US"
-
-
-# -- the file -------------------------------------------------------------------------------------------------------
-
-
-def test_the_file_is_private_whole_and_survives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "acme.json"
-    storage = FileStorage(str(path))
-    storage.put("le/account", '{"key": "k"}')
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    before = path.read_bytes()
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Exception, match="No space left on device; the file before is kept"):
-        storage.put("le/certificates/a.test", "{}")
-    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir() if p.name.startswith(".acme")] == []
-
-
-@pytest.mark.parametrize(
-    ("text", "mode", "words"),
-    [
-        ("{}", 0o644, "others may read it; chmod 600"),
-        ('{"le/account": {"ke', 0o600, "is not whole JSON"),
-        ("[]", 0o600, "holds something else"),
-    ],
-)
-def test_a_file_that_cannot_be_the_storage_is_refused(tmp_path: Path, text: str, mode: int, words: str) -> None:
-    path = tmp_path / "acme.json"
-    path.write_text(text)
-    path.chmod(mode)
-    with pytest.raises(Exception, match=words) as failure:
-        FileStorage(str(path))
-    assert "account" not in str(failure.value)

@@ -81,6 +81,12 @@ def routed(url: str, *hosts: str, **elsewhere: str) -> dict[str, Any]:
     return {"http": {"routers": routers, "services": {"s": {"loadBalancer": {"servers": [{"url": url}]}}}}}
 
 
+def open_to(url: str, rule: str) -> dict[str, Any]:
+    """A router whose rule spells no name out."""
+    router = {"rule": rule, "service": "s", "entryPoints": ["websecure"], "tls": {"certResolver": "le"}}
+    return {"http": {"routers": {"any": router}, "services": {"s": {"loadBalancer": {"servers": [{"url": url}]}}}}}
+
+
 def certificate_of(port: int, host: str) -> x509.Certificate:
     """The one that a client gets."""
     context = ssl.create_default_context()

@@ -8,11 +8,10 @@ import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ask_server import AskServer
-from live.acme_rig import command, edge, names, orders, served
+from live.acme_rig import command, edge, names, open_to, orders, served
 from live.toolbox import EchoServer, Router, fetch
 from pebble_ca import Pebble, free_port
 
@@ -25,12 +24,6 @@ def pebble(tmp_path: Path) -> Iterator[Pebble]:
     folder.mkdir()
     with Pebble(folder, free_port(), free_port()).running() as authority:
         yield authority
-
-
-def open_to(url: str, rule: str) -> dict[str, Any]:
-    """A router whose rule spells no name out."""
-    router = {"rule": rule, "service": "s", "entryPoints": ["websecure"], "tls": {"certResolver": "le"}}
-    return {"http": {"routers": {"any": router}, "services": {"s": {"loadBalancer": {"servers": [{"url": url}]}}}}}
 
 
 async def issuer(router: Router, host: str) -> str:

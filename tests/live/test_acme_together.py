@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live.acme_rig import certified, edge, orders, routed
+from ask_server import AskServer
+from live.acme_rig import certified, edge, open_to, orders, routed, served
 from live.toolbox import Router, until
 from pebble_ca import Pebble, free_port
 from storage_servers import etcd, redis
@@ -30,14 +31,17 @@ def pebble(tmp_path: Path) -> Iterator[Pebble]:
 
 
 @contextlib.asynccontextmanager
-async def running(count: int, pebble: Pebble, folder: Path, *hosts: str, **acme: Any) -> AsyncIterator[list[Router]]:
-    """That many routers; the authority's looks reach the first only."""
+async def running(
+    count: int, pebble: Pebble, folder: Path, *hosts: str, dynamic: Any = None, **acme: Any
+) -> AsyncIterator[list[Router]]:
+    """That many routers for these hosts, or with this configuration; the authority's looks reach the first only."""
+    dynamic = dynamic or routed("http://127.0.0.1:1", *hosts)
     routers = []
     for number in range(count):
         home = folder / f"router{number}"
         home.mkdir()
         ports = {} if number == 0 else {"http_port": 0, "tls_port": 0}
-        routers.append(edge(home, pebble, routed("http://127.0.0.1:1", *hosts), workers=1, **ports, **acme))
+        routers.append(edge(home, pebble, dynamic, workers=1, **ports, **acme))
     async with contextlib.AsyncExitStack() as stack:
         for router in routers:
             await stack.enter_async_context(router)
@@ -87,3 +91,30 @@ async def test_a_leader_that_is_killed_in_mid_order_is_replaced(pebble: Pebble, 
         certificate = json.loads(storage.get("le/certificates/a.example.com") or "")
         assert order["order"] and certificate["key"] == order["key"] and orders(pebble) == 1
         assert kept(storage, "orders") == []
+
+
+async def test_a_name_that_clients_ask_several_routers_for_is_one_order_and_the_budget_is_one(
+    pebble: Pebble, tmp_path: Path
+) -> None:
+    burst, shops = 3, [f"shop{number}.shops.test" for number in range(6)]
+    dynamic = open_to("http://127.0.0.1:1", "HostRegexp(`^[a-z0-9]+[.]shops[.]test$`)")
+
+    async def ask_all(routers: list[Router], *pairs: tuple[int, str]) -> list[bool]:
+        """Whether clients that come at once get the authority's certificate; each asks one router for one name."""
+        looks = [asyncio.to_thread(served, routers[at].port("websecure"), host) for at, host in pairs]
+        return ["Pebble" in issuer for issuer, _ in await asyncio.gather(*looks)]
+
+    with redis(tmp_path) as place:
+        async with AskServer(*shops) as ask:
+            demand = {"ask": ask.url, "wait": "25s", "burst": burst, "interval": "1h"}
+            acme = {"storage": place, "tlsChallenge": {}, "onDemand": demand}
+            async with running(3, pebble, tmp_path, dynamic=dynamic, **acme) as routers:
+                one = [(at, shops[0]) for at in range(3) for _ in range(2)]
+                assert await ask_all(routers, *one) == [True] * 6, routers[1].log_text()[-2000:]
+                assert orders(pebble) == 1
+                assert sorted(ask.asked) == [shops[0]] * 3, "each router asks for itself, once"
+                rest = await ask_all(routers, *[(at % 3, host) for at, host in enumerate(shops[1:])])
+                assert rest.count(True) == burst - 1 and orders(pebble) == burst, rest
+                storage = open_storage(place)
+                assert len(kept(storage, "certificates")) == burst
+                assert not any("PRIVATE KEY" in router.log_text() for router in routers)

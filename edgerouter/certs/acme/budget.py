@@ -7,14 +7,18 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from publicsuffixlist import PublicSuffixList
 
 from edgerouter.certs.acme.refused import Refused
-from edgerouter.certs.acme.storage import Storage
+from edgerouter.certs.acme.storage import Storage, instance
 from edgerouter.certs.acme.wanted import Names
+
+_LOCK_SECONDS: Final = 10.0
 
 
 def registered_domain(name: str) -> str:
@@ -30,11 +34,26 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
+@contextmanager
+def _alone(storage: Storage, resolver: str) -> Iterator[None]:
+    """Nobody else counts orders meanwhile, in no router that shares the storage. Raises Refused, StorageError."""
+    name, end = f"{resolver}/budget", time.monotonic() + 2 * _LOCK_SECONDS
+    while not storage.lock(name, instance(), _LOCK_SECONDS):
+        if time.monotonic() > end:
+            raise Refused("STORAGE", "another router counts its orders, and has not come to an end")
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        storage.unlock(name, instance())
+
+
 class DemandBudget:
     """New certificates on demand of one resolver: ``most`` in ``seconds``, whatever their domains. Blocking."""
 
     def __init__(self, storage: Storage, resolver: str, most: int, seconds: float) -> None:
         self._storage = storage
+        self._resolver = resolver
         self._key = f"{resolver}/budget/on demand"
         self._most = most
         self._seconds = seconds
@@ -42,7 +61,7 @@ class DemandBudget:
 
     def spend(self) -> None:
         """One order more. Raises Refused (``ON_DEMAND_BUDGET``) with the time to wait when none is left."""
-        with self._mutex:
+        with self._mutex, _alone(self._storage, self._resolver):
             now = time.time()
             kept = json.loads(self._storage.get(self._key) or "{}")
             orders = [at for at in kept.get("orders", ()) if now - self._seconds < at <= now]
@@ -65,8 +84,8 @@ class Budget:
 
     def spend(self, names: Names) -> None:
         """One order more. Raises Refused (``BUDGET``, ``RATE_LIMITED``) with the time to wait when none is left."""
-        now = time.time()
-        with self._mutex:
+        with self._mutex, _alone(self._storage, self._resolver):
+            now = time.time()
             domains = sorted({registered_domain(name) for name in names})
             found = {domain: self._read(domain, now) for domain in domains}
             for domain, spent in found.items():
@@ -76,8 +95,8 @@ class Budget:
 
     def hold(self, names: Names, seconds: float, words: str) -> None:
         """The authority limits these, in its own words: none of their domains is ordered for that long."""
-        now = time.time()
-        with self._mutex:
+        with self._mutex, _alone(self._storage, self._resolver):
+            now = time.time()
             for domain in {registered_domain(name) for name in names}:
                 self._write(domain, self._read(domain, now) | {"until": now + seconds, "said": words})
 

@@ -1,25 +1,37 @@
 """The storage for one machine: one JSON object in a file, mode 0600, written beside and renamed, so that a full disk or
-a crash leaves the one before. Traefik's ``acme.json`` is read as it is, and kept.
+a crash leaves the one before. What cannot be read is never written over. Traefik's ``acme.json`` is read as it is, and
+kept under another name before the first change.
 """
 
 from __future__ import annotations
 
-import base64
+import contextlib
+import errno
 import fcntl
+import glob
+import hashlib
 import json
+import logging
 import os
 import stat
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from edgerouter.certs.acme.storage import StorageError, is_gone
+from edgerouter.certs.acme.stores._traefik import imported
 from edgerouter.errors import ConfigurationError
 
 FORMAT: Final = "edgerouter-acme-1"
+LEFT_BEHIND: Final = 60.0  # seconds until what a writer wrote beside and did not rename is a dead one's
+_HINTS: Final = {
+    errno.EBUSY: "a file that is mounted by itself cannot be replaced: mount its folder",
+    errno.ENOENT: "its folder is not there",
+}
+log = logging.getLogger("edgerouter.acme")
 
 
 class FileStorage:
@@ -28,13 +40,12 @@ class FileStorage:
     shared = False
 
     def __init__(self, path: str) -> None:
-        """Raises ConfigurationError when the file cannot be this storage: wrong mode, a folder, no JSON."""
-        self._path = Path(path)
+        """Raises ConfigurationError for a folder. A file that cannot be read is said at each use: it may be mended."""
+        self._path = Path(os.path.realpath(path))  # where it is a link, that stays one
         self._mutex = threading.Lock()
-        try:
-            self._read()
-        except StorageError as error:
-            raise ConfigurationError(str(error)) from error
+        self._told: set[str] = set()
+        if self._path.is_dir():
+            raise ConfigurationError(f"{path} is a folder; name a file in it, as {path.rstrip('/')}/acme.json")
 
     def get(self, key: str) -> str | None:
         """See ``Storage.get``."""
@@ -77,33 +88,71 @@ class FileStorage:
 
         self._change(drop)
 
-    def _change(self, change: Any) -> None:
+    def _change(self, change: Callable[[dict[str, Any]], object]) -> None:
         try:
             with self._mutex, open(f"{self._path}.lock", "a", opener=_private) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                data = self._read()
+                data, foreign = self._load()
                 change(data)
+                if foreign:
+                    self._keep(foreign)
                 self._write(data)
         except OSError as error:
-            raise StorageError(f"{self._path} cannot be written: {error.strerror}; the file before is kept") from error
+            hint = f"; {_HINTS[error.errno]}" if error.errno in _HINTS else ""
+            words = f"{self._path} cannot be written: {error.strerror}; the file before is kept{hint}"
+            raise StorageError(words) from error
 
     def _read(self) -> dict[str, Any]:
+        return self._load()[0]
+
+    def _load(self) -> tuple[dict[str, Any], bytes]:
+        """What it holds; and its text, if somebody else wrote it."""
         try:
             with self._path.open("rb") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
                 text = file.read()
+                self._make_private(file.fileno(), bool(text.strip()))
         except FileNotFoundError:
-            return {}
+            return {}, b""
         except OSError as error:
             raise StorageError(f"{self._path} cannot be read: {error.strerror}") from error
-        if mode & 0o077:
-            raise StorageError(
-                f"{self._path} holds private keys, and its mode is {mode:o}: others may read it; chmod 600 {self._path}"
+        data = _parse(text, self._path)
+        if not data or data.pop("format", None) == FORMAT:
+            return data, b""
+        made, left_out = imported(data)
+        for place in left_out:
+            if place not in self._told:
+                self._told.add(place)
+                log.warning("%s: %s cannot be read, and is left out", self._path, place)
+        return made, text
+
+    def _make_private(self, descriptor: int, holds: bool) -> None:
+        """Others may not read it from now on. Some platforms set the mode anew at each start of a container."""
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if not mode & 0o077:
+            return
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, 0o600)
+        if os.fstat(descriptor).st_mode & 0o077:
+            words = f"{self._path} is for private keys, its mode is {mode:o}, and the router cannot change that"
+            raise StorageError(f"{words}: chmod 600 {self._path}, or put it on a disk that keeps modes")
+        if holds:
+            words = (
+                "%s holds private keys, and its mode was %o: it is 600 now. Whoever may log in here may have read them"
             )
-        return _parse(text, self._path)
+            log.warning(words, self._path, mode)
+
+    def _keep(self, foreign: bytes) -> None:
+        """Under another name: whoever goes back to Traefik has it as it was."""
+        place = f"{self._path}.before-{hashlib.sha256(foreign).hexdigest()[:8]}"
+        with contextlib.suppress(FileExistsError), open(place, "xb", opener=_private) as file:
+            file.write(foreign)
+            file.flush()
+            os.fsync(file.fileno())
+            log.info("%s: as it was before, it is kept in %s", self._path, place)
 
     def _write(self, data: Mapping[str, Any]) -> None:
         text = json.dumps({"format": FORMAT, **data}, indent=1, sort_keys=True).encode()
+        self._sweep()
         descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
         try:
             with open(descriptor, "wb") as file:
@@ -120,6 +169,13 @@ class FileStorage:
         finally:
             os.close(folder)
 
+    def _sweep(self) -> None:
+        """Who was killed in the middle of writing has left keys behind."""
+        for found in self._path.parent.glob(f".{glob.escape(self._path.name)}.*"):
+            with contextlib.suppress(OSError):
+                if time.time() - found.stat().st_mtime > LEFT_BEHIND:
+                    found.unlink()
+
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
@@ -132,38 +188,9 @@ def _parse(text: bytes, path: Path) -> dict[str, Any]:
         data = json.loads(text)
     except ValueError as error:
         raise StorageError(
-            f"{path} is not whole JSON (byte {getattr(error, 'pos', 0)}); put a copy back, or move it away: "
-            "certificates are then ordered anew"
+            f"{path} is not whole JSON (byte {getattr(error, 'pos', 0)}), and is left as it is; put a copy back, or "
+            "move it away: certificates are then ordered anew"
         ) from error
     if not isinstance(data, dict):
         raise StorageError(f"{path} holds something else than certificates; name another file")
-    if data.pop("format", None) != FORMAT:
-        return imported(data)
     return data
-
-
-def imported(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Traefik's ``acme.json``: resolver -> ``{Account, Certificates}``. What is not of that shape is left out."""
-    made: dict[str, Any] = {}
-    for resolver, kept in data.items():
-        if not isinstance(kept, dict):
-            continue
-        account = kept.get("Account")
-        if isinstance(account, dict) and account.get("PrivateKey"):
-            uri = (account.get("Registration") or {}).get("uri", "")
-            made[f"{resolver}/account"] = {"key": _traefik_key(account["PrivateKey"]), "uri": uri}
-        for certificate in kept.get("Certificates") or ():
-            domain = certificate.get("domain") or {}
-            names = [domain.get("main", ""), *(domain.get("sans") or ())]
-            made[f"{resolver}/certificates/{names[0]}"] = {
-                "names": [name for name in names if name],
-                "certificate": base64.b64decode(certificate["certificate"]).decode(),
-                "key": base64.b64decode(certificate["key"]).decode(),
-            }
-    return made
-
-
-def _traefik_key(text: str) -> str:
-    """A PKCS#1 key in base64 of DER, as PEM."""
-    lines = "\n".join(text[at : at + 64] for at in range(0, len(text), 64))
-    return f"-----BEGIN RSA PRIVATE KEY-----\n{lines}\n-----END RSA PRIVATE KEY-----\n"
