@@ -7,6 +7,7 @@ be decoded stays, marked ``refused``, so that what uses it fails closed. Names o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -84,6 +85,8 @@ class _Reader:
 
     def refuse(self, faults: list[Fault]) -> str:
         """Report faults; one sentence of them all for who asks why."""
+        if not faults:
+            return ""
         for fault in faults:
             self.problem(fault.path, fault.message, fault.hint)
         return "; ".join(f"{dotted(fault.path)}: {fault.message}" for fault in faults)
@@ -100,8 +103,10 @@ class _Reader:
 
     def _parts(self, data: object, path: Path, names: tuple[str, ...]) -> dict[str, object]:
         """The sections of a mapping by their right names."""
-        right = {name.lower(): name for name in names}
         found: dict[str, object] = {}
+        if data is None:
+            return found
+        right = _lowered(names)
         for key, value in self._mapping(data, path).items():
             name = right.get(key.lower())
             if name is None:
@@ -115,7 +120,7 @@ class _Reader:
     def _mapping(self, data: object, path: Path) -> dict[str, object]:
         if data is None or data == "":
             return {}
-        if isinstance(data, Mapping):
+        if isinstance(data, (dict, Mapping)):
             return {str(key): value for key, value in data.items()}
         self.problem(path, "expected names with values, got something else", "write name: value lines")
         return {}
@@ -140,6 +145,8 @@ class _Reader:
 
     def _tls(self, data: object) -> TlsConfiguration:
         parts = self._parts(data, ("tls",), ("certificates", "stores", "options"))
+        if not parts:
+            return TlsConfiguration()
         refused: dict[str, str] = {}
         references: dict[str, Late] = {}
 
@@ -201,6 +208,8 @@ class _Reader:
         decode: Callable[[object, Path], T | None],
         room: str = "http",
     ) -> dict[str, T]:
+        if section not in parts:
+            return {}
         path = (room, section)
         made = {name: decode(value, (*path, name)) for name, value in self._mapping(parts.get(section), path).items()}
         return {name: item for name, item in made.items() if item is not None}
@@ -252,23 +261,29 @@ class _Reader:
 
     def _kind(self, room: str, value: object, path: Path) -> tuple[str, Any, Late, str]:
         """The one kind of a middleware or service with its options; or the reason why not."""
-        if not isinstance(value, Mapping):
+        if not isinstance(value, (dict, Mapping)):
             return "", None, (), self.refuse([Fault(path, f"expected the kind of {_one(room)} with its options")])
         given = {str(key): item for key, item in value.items() if boolean(item) is not False}
         if len(given) != 1:
             return "", None, (), self.refuse([_no_single_kind(room, given, path)])
         key, item = next(iter(given.items()))
         table = self.kinds.get(room, {})
-        name = {known.lower(): known for known in table}.get(key.lower())
+        name = _lowered(tuple(table)).get(key.lower())
         if name is None:
             return "", None, (), self.refuse([_unknown_kind(room, key, table, path)])
         options, faults, late = fit_late(item, table[name] or NoOptions, (*path, name))
         return name, options, late, self.refuse([_replaced(fault, len(path)) for fault in faults])
 
 
+@cache
+def _lowered(names: tuple[str, ...]) -> dict[str, str]:
+    """Names by their lower case."""
+    return {name.lower(): name for name in names}
+
+
 def _split_middlewares(value: object, path: Path) -> tuple[object, tuple[str, ...], list[Fault]]:
     """A service's own list of middlewares is no kind."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         return value, (), []
     listed = next((key for key in value if str(key).lower() == "middlewares"), None)
     if listed is None:

@@ -75,7 +75,7 @@ def resolve(value: object) -> Any:
     """Plain data as it stands, with YAML's unquoted scalars read as booleans and numbers where they are such."""
     if isinstance(value, Plain):
         return _scalar(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return {str(key): resolve(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [resolve(item) for item in value]
@@ -114,6 +114,11 @@ def fields_of(cls: type) -> dict[str, Field]:
     info = shapes.type_info(cls)
     assert isinstance(info, shapes.StructType), cls
     return {f.encode_name.lower(): Field(f.encode_name, f.name, f.type, f.required, _default(f)) for f in info.fields}
+
+
+@cache
+def _required(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields_of(cls).values() if field.required)
 
 
 def _default(field: shapes.Field) -> Any:
@@ -185,7 +190,7 @@ def _short(value: object) -> str:
 
 
 def _is_tree(value: object) -> bool:
-    return isinstance(value, (dict, list, tuple, Mapping))
+    return not isinstance(value, str) and isinstance(value, (dict, list, tuple, Mapping))
 
 
 class _Walk:
@@ -217,9 +222,9 @@ class _Walk:
         result: dict[str, Any] = {}
         for key, item in value.items():
             self._member(str(key), item, known, table, path, result)
-        for field in known.values():
-            if field.required and field.name not in result and not self._blamed((*path, field.name)):
-                self.fault((*path, field.name), f"{field.name} is required")
+        for name in _required(cls):
+            if name not in result and not self._blamed((*path, name)):
+                self.fault((*path, name), f"{name} is required")
         return result
 
     def _blamed(self, path: Path) -> bool:
@@ -324,7 +329,7 @@ class _Walk:
             return []
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",")] if value.strip() else []
-        elif isinstance(value, Mapping):
+        elif isinstance(value, (dict, Mapping)):
             return self.fault(path, "expected a list, got names with values", "write [0], [1] ... or a list")
         elif not isinstance(value, Sequence):
             value = [value]

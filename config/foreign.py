@@ -96,7 +96,7 @@ def holds(value: object, mark: str) -> bool:
     """True when some text in plain data, names included, has ``mark`` in it: the quick look before a close one."""
     if isinstance(value, str):
         return mark in value
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return any(mark in str(key) or holds(item, mark) for key, item in value.items())
     return isinstance(value, (list, tuple)) and any(holds(item, mark) for item in value)
 
@@ -125,7 +125,7 @@ def references_in(value: object) -> tuple[Path, Said] | None:
 
 def kubernetes_object(data: object) -> Said | None:
     """What to say of a manifest in the place of a configuration."""
-    if not isinstance(data, Mapping) or not {"apiVersion", "kind"} <= {str(key) for key in data}:
+    if not isinstance(data, (dict, Mapping)) or "apiVersion" not in data or "kind" not in data:
         return None
     kind = str(data["kind"])[:60]
     return (

@@ -7,7 +7,8 @@ container, which network and which default rule is the providers' matter.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from edgerouter.config.decode import Kinds, decode_dynamic
 from edgerouter.config.dynamic import DynamicConfiguration, Model, Service
 from edgerouter.config.fit import Plain, boolean, closest, dotted, fit
-from edgerouter.config.legacy_labels import modernize
+from edgerouter.config.legacy_labels import may_be_old, modernize
 from edgerouter.config.nest import MOST_PARTS, child, finish, grow, same, split
 from edgerouter.config.places import Path, lowered
 from edgerouter.config.types import Problem
@@ -91,20 +92,47 @@ def _with_refused(configuration: DynamicConfiguration, refused: dict[str, str]) 
     return msgspec.structs.replace(configuration, http=http)
 
 
+class _Places(Mapping[Path, str]):
+    """Which label speaks first of what. Worked out when somebody asks: most labels have no faults."""
+
+    def __init__(self) -> None:
+        self.labels: dict[Path, str] = {}  # lower-cased path -> the label
+
+    @cached_property
+    def _all(self) -> dict[Path, str]:
+        found: dict[Path, str] = {}
+        for at, label in self.labels.items():
+            for length in range(len(at), 0, -1):
+                found.setdefault(at[:length], f"label {label}")
+        return found
+
+    def __getitem__(self, at: Path) -> str:
+        return self._all[at]
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
 class _Labels:
     """The labels that count, by path below the prefix."""
 
     def __init__(self, labels: Mapping[str, str], prefixes: tuple[str, ...]) -> None:
         self.problems: list[Problem] = []
-        self.places: dict[Path, str] = {}
+        self.places = _Places()
         self.paths: dict[Path, tuple[Path, str]] = {}  # lower-cased path -> path as written, value
         self.written: dict[Path, str] = {}  # lower-cased path -> the label
         self.old: set[Path] = set()  # of Traefik 1.x
+        ours: dict[str, list[tuple[str, str]]] = {prefix: [] for prefix in prefixes}
+        for label in labels:
+            head, dot, rest = label.partition(".")
+            if dot and (known := ours.get(head.lower())) is not None:
+                known.append((label, rest))
         for prefix in prefixes:
-            for label in sorted(labels):
-                head, dot, rest = label.partition(".")
-                if dot and head.lower() == prefix:
-                    self._take(label, rest, labels[label])
+            for label, rest in sorted(ours[prefix]):
+                self._take(label, rest, labels[label])
 
     def problem(self, path: str, label: str, message: str, hint: str = "", severity: str = "error") -> None:
         self.problems.append(Problem(path, message, hint, f"label {label}", severity))
@@ -123,6 +151,8 @@ class _Labels:
 
     def modernize(self, name: str) -> None:
         """Put today's labels beside those of Traefik 1.x; those that say today's form already win."""
+        if not any(map(may_be_old, self.paths)):
+            return
         modern = modernize({dotted(path): value for path, value in self.paths.values()}, name)
         prefix = "edgerouter"
         for said in modern.said:
@@ -171,28 +201,23 @@ class _Labels:
         for at, (path, value) in self.paths.items():
             if self._counts(at):
                 grow(root, path, Plain(value.strip()))
-                place = f"label {self.written[at]}"
-                for length in range(len(at), 0, -1):
-                    if self.places.setdefault(at[:length], place) is not place:
-                        break
+                self.places.labels[at] = self.written[at]
         grown: dict[str, Any] = finish(root)
         return grown
 
     def _counts(self, at: Path) -> bool:
         """Whether a label is configuration; a label that cannot be is named here."""
-        rest, label = dotted(at), self.written[at]
         if len(at) > MOST_PARTS:
-            self.problem(rest[:100], label[:100], f"more than {MOST_PARTS} parts", "", "warning")
+            self.problem(dotted(at)[:100], self.written[at][:100], f"more than {MOST_PARTS} parts", "", "warning")
             return False
         if at[0] in _SECTIONS:
             hint = _unfit(at)
             if hint:
-                self.problem(rest, label, "not possible with labels", hint)
+                self.problem(dotted(at), self.written[at], "not possible with labels", hint)
             return not hint
-        if at[0] in _APART or at[0] in _OTHERS:
-            return False
-        if at not in self.old:
-            self.problem(rest, label, "unknown label", closest(at[0], (*_SECTIONS, *_APART)), "warning")
+        if at[0] not in _APART and at[0] not in _OTHERS and at not in self.old:
+            hint = closest(at[0], (*_SECTIONS, *_APART))
+            self.problem(dotted(at), self.written[at], "unknown label", hint, "warning")
         return False
 
     def servers(self, tree: dict[str, Any]) -> tuple[dict[str, ServerLabels], dict[str, str]]:

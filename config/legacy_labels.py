@@ -17,6 +17,7 @@ _APART: Final = frozenset(
     ("http", "tcp", "udp", "tls", "enable", "port", "priority", "docker", "swarm", "tags", "domain", "consulcatalog")
 )
 _SEGMENT: Final = frozenset(("port", "protocol", "weight", "backend", "frontend", "portindex", "portname"))
+_PLAIN: Final = frozenset(("frontend", "backend", "protocol", "weight"))
 _SECRET: Final = ("users", "key", "cert")
 # Frontend and backend options that make a middleware: old path -> (middleware's name, kind, option). The order of kinds
 # is that in which Traefik 1.x applied them.
@@ -115,7 +116,7 @@ def modernize(labels: Mapping[str, str], name: str) -> Modern:
     base: dict[str, str] = {}
     for label, value in old.items():
         head, _, rest = label.partition(".")
-        if head.lower() in ("frontend", "backend", "protocol", "weight"):
+        if head.lower() in _PLAIN:
             base[label] = value
         else:
             segments.setdefault(head, {})[rest] = value
@@ -140,12 +141,13 @@ def _lower(path: str) -> str:
     return path.lower()
 
 
+def may_be_old(at: tuple[str, ...]) -> bool:
+    """True for the path of every label of Traefik 1.x, in lower case: the quick look before ``modernize``."""
+    return at[0] in _PLAIN or (len(at) > 1 and at[0] not in _APART and at[1] in _SEGMENT)
+
+
 def _is_old(label: str) -> bool:
-    head, dot, rest = label.partition(".")
-    word = head.lower()
-    if word in ("frontend", "backend", "protocol", "weight"):
-        return True
-    return bool(dot) and word not in _APART and rest.partition(".")[0].lower() in _SEGMENT
+    return may_be_old(tuple(label.lower().split(".")))
 
 
 class _Part:

@@ -37,16 +37,19 @@ def finish(node: Any) -> Any:
     """Turn indices into lists (they only order), and drop a ``true`` that stands beside options."""
     if not isinstance(node, dict):
         return node
-    if len(node) > 1 and boolean(node.get(VALUE_KEY)):
+    if VALUE_KEY in node and len(node) > 1 and boolean(node[VALUE_KEY]):
         del node[VALUE_KEY]
-    if node and all(key[:1] == "[" and INDEX.fullmatch(key) for key in node):
+    if next(iter(node), "")[:1] == "[" and all(map(INDEX.fullmatch, node)):
         return [finish(node[key]) for key in sorted(node, key=lambda key: int(key[1:-1]))]
     return {key: finish(below) if isinstance(below, dict) else below for key, below in node.items()}
 
 
 def same(node: Mapping[str, Any], part: str) -> str:
     """The key of ``node`` that ``part`` is in any case, else ``part``."""
-    return part if part in node else next((key for key in node if key.lower() == part.lower()), part)
+    if part in node or not node:
+        return part
+    lower = part.lower()
+    return next((key for key in node if key.lower() == lower), part)
 
 
 def child(node: Any, name: str) -> dict[str, Any]:

@@ -10,12 +10,12 @@ Places = Mapping[Path, str]  # path in lower case, list elements as "[0]" -> "ro
 
 def lowered(path: Path) -> Path:
     """The form in which a path is a key of ``Places``."""
-    return tuple(part.lower() for part in path)
+    return tuple(map(str.lower, path))
 
 
 def place_of(places: Places | None, path: Path, otherwise: str) -> str:
     """Where ``path``, or the nearest thing around it, was written."""
-    known = places or {}
+    known = places if places is not None else {}
     at = lowered(path)
     while at:
         if at in known:

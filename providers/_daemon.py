@@ -85,4 +85,4 @@ class DaemonProvider(Provider):
         found = load(self.options.state_file, follow.facts)
         if found is None:
             return None
-        return marked(follow.recall(found[0]), found[1], f"providers.{self.context.name}")
+        return marked(follow.decide(found[0]), found[1], f"providers.{self.context.name}")

@@ -70,21 +70,70 @@ class Place(msgspec.Struct, frozen=True):
     host_address: str = "127.0.0.1"  # how the host is reached from here
 
 
+class Check(msgspec.Struct, frozen=True, rename="pascal"):
+    """One run of a health check."""
+
+    exit_code: int = 0
+    output: str = ""
+
+
+class Health(msgspec.Struct, frozen=True, rename="pascal"):
+    """What health checks found."""
+
+    status: str = ""
+    log: tuple[Check, ...] | None = None
+
+
+class State(msgspec.Struct, frozen=True, rename="pascal"):
+    """A container's state."""
+
+    health: Health | None = None
+
+
+class Config(msgspec.Struct, frozen=True, rename="pascal"):
+    """What a container was made with. Podman tells signals as numbers."""
+
+    exposed_ports: dict[str, Any] | None = None
+    stop_signal: str | int | None = None
+    stop_timeout: float | None = None
+
+
+class HostConfig(msgspec.Struct, frozen=True, rename="pascal"):
+    """The same, of the host's side."""
+
+    network_mode: str = "default"
+
+
+class Inspection(msgspec.Struct, frozen=True, rename="pascal"):
+    """Of an inspection what the listing does not tell. All else (a hundred values) is skipped while it is read."""
+
+    created: str = ""
+    state: State | None = None
+    config: Config | None = None
+    host_config: HostConfig | None = None
+
+
+_NO_CONFIG: Final = Config()
+
+
 def health_of(listed: Mapping[str, Any]) -> str:
     """Return starting, healthy, unhealthy or "" from a listing's Status."""
     found = _HEALTH.search(str(listed.get("Status", "")))
     return found.group(1) if found else ""
 
 
-def _health(listed: Mapping[str, Any], inspected: Mapping[str, Any]) -> str:
+def _health(listed: Mapping[str, Any], inspected: Inspection) -> str:
     """As ``health_of``; Podman's listings do not tell it, its inspections do."""
-    status = str(((inspected.get("State") or {}).get("Health") or {}).get("Status", ""))
+    health = inspected.state.health if inspected.state is not None else None
+    status = health.status if health is not None else ""
     return health_of(listed) or (status if status in ("starting", "healthy", "unhealthy") else "")
 
 
-def _network_mode(listed: Mapping[str, Any], inspected: Mapping[str, Any]) -> str:
-    host = listed.get("HostConfig") or inspected.get("HostConfig") or {}  # Podman's listings have none
-    return str(host.get("NetworkMode", "default"))
+def _network_mode(listed: Mapping[str, Any], inspected: Inspection) -> str:
+    told = listed.get("HostConfig")
+    if told:
+        return str(told.get("NetworkMode", "default"))
+    return inspected.host_config.network_mode if inspected.host_config is not None else "default"  # Podman
 
 
 def _exit_code(listed: Mapping[str, Any]) -> str:
@@ -104,10 +153,10 @@ def signal_number(text: object) -> str:
     return str(int(Signals.__members__.get(name, SIGTERM)))
 
 
-def _exposed(listed: Mapping[str, Any], inspected: Mapping[str, Any]) -> tuple[int, ...]:
+def _exposed(listed: Mapping[str, Any], config: Config) -> tuple[int, ...]:
     ports = {int(entry["PrivatePort"]) for entry in listed.get("Ports") or () if entry.get("Type") == "tcp"}
-    for text in (inspected.get("Config") or {}).get("ExposedPorts") or ():
-        number, _, protocol = str(text).partition("/")
+    for text in config.exposed_ports or ():
+        number, _, protocol = text.partition("/")
         if protocol in ("", "tcp") and number.isdigit():
             ports.add(int(number))
     return tuple(sorted(ports))
@@ -136,19 +185,17 @@ def _attachments(listed: Mapping[str, Any], drivers: Mapping[str, str]) -> tuple
     )
 
 
-def _last_check(inspected: Mapping[str, Any]) -> str:
-    health = (inspected.get("State") or {}).get("Health") or {}
-    failed = [entry for entry in health.get("Log") or () if entry.get("ExitCode")]
-    if not failed:
-        return ""
-    return " ".join(str(failed[-1].get("Output", "")).split())[:200]
+def _last_check(inspected: Inspection) -> str:
+    health = inspected.state.health if inspected.state is not None else None
+    failed = [check for check in (health.log or () if health is not None else ()) if check.exit_code]
+    return " ".join(failed[-1].output.split())[:200] if failed else ""
 
 
 def read_container(
-    listed: Mapping[str, Any], inspected: Mapping[str, Any], drivers: Mapping[str, str], leaving: bool = False
+    listed: Mapping[str, Any], inspected: Inspection, drivers: Mapping[str, str], leaving: bool = False
 ) -> Container:
     """Make facts of one entry of the listing and its inspection; ``drivers`` is network id -> driver."""
-    config = inspected.get("Config") or {}
+    config = inspected.config or _NO_CONFIG
     names = sorted(listed.get("Names") or (), key=lambda name: str(name).count("/"))  # links are /other/alias
     state = str(listed.get("State", ""))
     return Container(
@@ -160,12 +207,12 @@ def read_container(
         labels={str(key): str(value) for key, value in (listed.get("Labels") or {}).items()},
         network_mode=_network_mode(listed, inspected),
         attachments=_attachments(listed, drivers),
-        ports=_exposed(listed, inspected),
+        ports=_exposed(listed, config),
         bindings=_bindings(listed),
-        created=str(inspected.get("Created", "")).rstrip("Z"),  # "5.1Z" would sort after "5.12Z"
+        created=inspected.created.rstrip("Z"),  # "5.1Z" would sort after "5.12Z"
         last_check=_last_check(inspected),
-        stop_signal=signal_number(config.get("StopSignal") or "15"),
-        stop_seconds=float(config.get("StopTimeout") or SECONDS_TO_STOP),
+        stop_signal=signal_number(config.stop_signal or "15"),
+        stop_seconds=config.stop_timeout or SECONDS_TO_STOP,
         leaving=leaving,
     )
 

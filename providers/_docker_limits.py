@@ -44,9 +44,8 @@ def _outside(value: str, root: str) -> bool:
 def _file_labels(labels: Mapping[str, str], prefixes: Iterable[str]) -> Iterable[tuple[str, list[str], str]]:
     starts = tuple(f"{prefix.lower()}." for prefix in prefixes)
     for key, value in labels.items():
-        parts = key.split(".")
-        if key.lower().startswith(starts) and parts[-1].lower() in FILE_OPTIONS:
-            yield key, parts, value
+        if key.rpartition(".")[2].lower() in FILE_OPTIONS and key.lower().startswith(starts):
+            yield key, key.split("."), value
 
 
 def _internal(router: Router) -> str:

@@ -16,6 +16,7 @@ from edgerouter.providers._decision import Decoded, Settings
 from edgerouter.providers._docker_decide import decide
 from edgerouter.providers._docker_facts import (
     Container,
+    Inspection,
     Place,
     find_place,
     health_of,
@@ -68,7 +69,7 @@ class Watch(Follow):
         self.settings = settings
         self.decoded = Decoded(settings)
         self.containers: list[Container] = []
-        self.inspected: dict[str, tuple[tuple[str, str], dict[str, Any]]] = {}
+        self.inspected: dict[str, tuple[tuple[str, str], Inspection]] = {}
         self.doubtful: set[str] = set()  # containers whose health changed: not every daemon's listing shows it
         self.leaving: dict[str, float] = {}  # container id -> when its stop is no longer believed
 
@@ -99,7 +100,10 @@ class Watch(Follow):
         now = time.monotonic()
         self.leaving = {key: until for key, until in self.leaving.items() if until > now}
         self.containers = [
-            msgspec.structs.replace(container, leaving=container.id in self.leaving) for container in self.containers
+            container
+            if container.leaving == (container.id in self.leaving)
+            else msgspec.structs.replace(container, leaving=not container.leaving)
+            for container in self.containers
         ]
 
     async def renew(self) -> None:
@@ -122,7 +126,7 @@ class Watch(Follow):
 
         async def one(container_id: str) -> None:
             async with gate:
-                found = await self.client.inspect(container_id)
+                found = await self.client.inspect(container_id, Inspection)
             if found is not None:
                 self.inspected[container_id] = (wanted[container_id], found)
 
@@ -133,14 +137,10 @@ class Watch(Follow):
     def _differs(self, container_id: str, state: tuple[str, str]) -> bool:
         return self.inspected.get(container_id, ("",))[0] != state or container_id in self.doubtful
 
-    def answer(self) -> Snapshot:
-        """See ``Follow``."""
-        return self.recall(self.known())
-
     def known(self) -> Known:
         """See ``Follow``."""
         return Known(tuple(self.containers), find_place(own_id(), self.containers, host_address()))
 
-    def recall(self, known: Known) -> Snapshot:
+    def decide(self, known: Known) -> Snapshot:
         """See ``Follow``."""
         return decide(known.containers, known.place, self.settings, self.decoded)

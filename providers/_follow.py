@@ -28,7 +28,6 @@ class Follow:
 
     def __init__(self, client: DockerClient) -> None:
         self.client = client
-        self.last: Snapshot | None = None
         self._stale = asyncio.Event()  # an event came that the listing at hand may not show
         self._news = asyncio.Event()  # there is something to decide on
 
@@ -40,16 +39,12 @@ class Follow:
         """Ask the daemon for everything."""
         raise NotImplementedError
 
-    def answer(self) -> Snapshot:
-        """Return the snapshot of what is known."""
-        raise NotImplementedError
-
     def known(self) -> Any:
-        """Return the facts behind ``answer``: frozen structs, of the type ``facts``."""
+        """Return all facts that the daemon told: frozen structs, of the type ``facts``."""
         raise NotImplementedError
 
-    def recall(self, known: Any) -> Snapshot:
-        """Return the snapshot of facts that were kept."""
+    def decide(self, known: Any) -> Snapshot:
+        """Return the snapshot of these facts, and of nothing else."""
         raise NotImplementedError
 
     def rest(self, heard: bool) -> float:
@@ -60,15 +55,20 @@ class Follow:
         """Yield snapshots that differ from the one before; raises what listing or hearing failed with."""
         if not follow:
             await self.renew()
-            yield self.answer()
+            yield self.decide(self.known())
             return
         tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._keep_listed())]
+        decided: Any = None
+        last: Snapshot | None = None
         try:
             while True:
                 await self._until_news(tasks)
-                snapshot = self.answer()
-                if snapshot != self.last:
-                    self.last = snapshot
+                known = self.known()
+                if known == decided:
+                    continue  # most listings find nothing new
+                decided, snapshot = known, self.decide(known)
+                if snapshot != last:
+                    last = snapshot
                     yield snapshot
         finally:
             for task in tasks:

@@ -149,21 +149,17 @@ class SwarmWatch(Follow):
             if container.startswith(own):
                 attached = task.get("NetworksAttachments") or ()
                 return Where(networks=frozenset(str(one["Network"]["ID"]) for one in attached))
-        inspected = await self.client.inspect_if_allowed(own)
+        inspected = await self.client.inspect_if_allowed(own, dict[str, Any])
         if inspected is None:
             return Where()
         networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
         return Where(networks=frozenset(str(one.get("NetworkID", "")) for one in networks.values()))
 
-    def answer(self) -> Snapshot:
-        """See ``Follow``."""
-        return self.recall(self.known())
-
     def known(self) -> Known:
         """See ``Follow``."""
         return Known(self.swarm, self.where)
 
-    def recall(self, known: Known) -> Snapshot:
+    def decide(self, known: Known) -> Snapshot:
         """See ``Follow``."""
         return decide(known.swarm, known.where, self.settings, self.decoded)
 

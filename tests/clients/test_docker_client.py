@@ -25,12 +25,15 @@ async def test_what_may_not_be_inspected_is_unknown_where_that_is_allowed_for(tm
     await web.UnixSite(runner, str(tmp_path / "d.sock")).start()
     client = DockerClient(f"unix://{tmp_path}/d.sock")
     try:
-        assert (await client.inspect_if_allowed("here") or {})["Id"] == "here"
-        assert await client.inspect_if_allowed("gone") is None and await client.inspect_if_allowed("secret") is None
+        assert (await client.inspect_if_allowed("here", dict) or {})["Id"] == "here"
+        assert (
+            await client.inspect_if_allowed("gone", dict) is None
+            and await client.inspect_if_allowed("secret", dict) is None
+        )
         with pytest.raises(aiodocker.DockerError, match="no"):
-            await client.inspect_if_allowed("broken")
+            await client.inspect_if_allowed("broken", dict)
         with pytest.raises(aiodocker.DockerError, match="no"):
-            await client.inspect("secret")
+            await client.inspect("secret", dict)
     finally:
         await client.close()
         await runner.cleanup()

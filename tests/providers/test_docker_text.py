@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgerouter.errors import ConfigurationError
 from edgerouter.providers._constraints import compile_constraints
 from edgerouter.providers._default_rule import Template, TemplateError, normalize
-from edgerouter.providers._docker_facts import Place, find_place, health_of, read_container, signal_number
+from edgerouter.providers._docker_facts import (
+    Container,
+    Inspection,
+    Place,
+    find_place,
+    health_of,
+    read_container,
+    signal_number,
+)
 from edgerouter.providers._docker_place import find_own_id
 
 LABELS = {"team": "shop", "stage": "dev", "umlaut": "größe"}
@@ -153,13 +163,17 @@ def listed(**more: Any) -> dict[str, Any]:
     return {**entry, **more}
 
 
+def read(entry: dict[str, Any], inspected: dict[str, Any], drivers: dict[str, str] | None = None) -> Container:
+    return read_container(entry, msgspec.json.decode(json.dumps(inspected), type=Inspection), drivers or {})
+
+
 def test_a_container_is_read_from_listing_and_inspection() -> None:
     inspected = {
         "Created": "2026-01-01T00:00:00.5Z",
         "Config": {"ExposedPorts": {"443/tcp": {}, "53/udp": {}}, "StopSignal": "SIGQUIT", "StopTimeout": 60},
         "State": {"Health": {"Log": [{"ExitCode": 0, "Output": "ok"}, {"ExitCode": 1, "Output": "no\n db"}]}},
     }
-    found = read_container(listed(), inspected, {"n1": "bridge"})
+    found = read(listed(), inspected, {"n1": "bridge"})
     assert (found.name, found.ports, found.stop_signal, found.stop_seconds) == ("web", (443, 8080), "3", 60.0)
     assert (found.attachments[0].driver, found.attachments[0].gateway) == ("bridge", "172.17.0.1")
     assert (found.bindings[0].host_ip, found.bindings[0].host_port) == ("127.0.0.1", 32768)
@@ -168,15 +182,15 @@ def test_a_container_is_read_from_listing_and_inspection() -> None:
 
 @pytest.mark.parametrize(("ago", "code"), [("3 seconds", "1"), ("4 minutes", "1")])
 def test_time_passing_alone_changes_no_fact(ago: str, code: str) -> None:
-    found = read_container(listed(State="exited", Status=f"Exited ({code}) {ago} ago"), {}, {})
-    assert found == read_container(listed(State="exited", Status=f"Exited ({code}) 9 days ago"), {}, {})
+    found = read(listed(State="exited", Status=f"Exited ({code}) {ago} ago"), {})
+    assert found == read(listed(State="exited", Status=f"Exited ({code}) 9 days ago"), {})
     assert found.exit_code == code
 
 
 def test_place() -> None:
-    own = read_container(listed(), {}, {})
-    shares = read_container(listed(Id="def", HostConfig={"NetworkMode": "container:abc"}), {}, {})
-    on_host = read_container(listed(Id="fff", HostConfig={"NetworkMode": "host"}), {}, {})
+    own = read(listed(), {})
+    shares = read(listed(Id="def", HostConfig={"NetworkMode": "container:abc"}), {})
+    on_host = read(listed(Id="fff", HostConfig={"NetworkMode": "host"}), {})
     known = [own, shares, on_host]
     inside = Place(in_container=True, networks=frozenset({"n1"}), host_address="172.17.0.1")
     assert find_place("", known) == Place()
@@ -203,8 +217,8 @@ def test_podmans_listing_leaves_to_the_inspection_what_dockers_tells() -> None:
     entry = listed(Status="Up 3 seconds")
     del entry["HostConfig"]
     inspected = {"HostConfig": {"NetworkMode": "host"}, "State": {"Health": {"Status": "unhealthy"}}}
-    found = read_container(entry, inspected, {})
+    found = read(entry, inspected)
     assert (found.network_mode, found.health) == ("host", "unhealthy")
-    assert read_container(entry, {"State": {"Health": {"Status": ""}}}, {}).health == ""
-    told = read_container(listed(Status="Up 3 seconds (healthy)"), inspected, {})
+    assert read(entry, {"State": {"Health": {"Status": ""}}}).health == ""
+    told = read(listed(Status="Up 3 seconds (healthy)"), inspected)
     assert (told.network_mode, told.health) == ("default", "healthy"), "where the listing tells, it is newer"

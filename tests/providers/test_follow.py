@@ -34,7 +34,10 @@ class Listing(Follow):
     async def renew(self) -> None:
         self.listings += 1
 
-    def answer(self) -> Snapshot:
+    def known(self) -> tuple[str, ...]:
+        return ()
+
+    def decide(self, known: tuple[str, ...]) -> Snapshot:
         return Snapshot()
 
     def rest(self, heard: bool) -> float:
