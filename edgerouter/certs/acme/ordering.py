@@ -122,8 +122,8 @@ class Ordering:
         return ""
 
     def forget(self, names: Names) -> None:
-        """Leave nothing of what clients asked for and may not have, or could not get: no failure, no certificate that
-        has expired. What cannot be deleted does no harm."""
+        """Leave nothing of what nobody wants any more, may have, or could get: no failure, no certificate that has
+        expired. What cannot be deleted does no harm."""
         with contextlib.suppress(StorageError, ValueError):
             self._together.well(names)
             kept = self._together.certificate(names)

@@ -33,6 +33,7 @@ from edgerouter.certs.acme.storage import Storage, StorageError
 from edgerouter.certs.acme.threads import in_thread
 from edgerouter.certs.acme.tlsalpn import LOOK_SECONDS, OpenChallenges, TlsProver
 from edgerouter.certs.acme.together import Together
+from edgerouter.certs.acme.unwanted import Unwanted
 from edgerouter.certs.acme.wanted import Names, Wanted, is_name
 from edgerouter.certs.acme.webhook import Webhook
 from edgerouter.config.dynamic import Certificate, DynamicConfiguration, TlsConfiguration
@@ -74,7 +75,7 @@ class AcmeProvider(Provider):
         self._attempts: dict[Names, Attempt] = {}
         self._certificates: dict[Names, Issued] = {}
         self._unsaved: dict[Names, Issued] = {}
-        self._gone: dict[Names, float] = {}
+        self._gone = Unwanted(self._together)
         self._running: dict[Names, asyncio.Task[None]] = {}
         self._webhook = Webhook(resolver, options.webhook)
         self._wanted: Mapping[Names, Wanted] = {}
@@ -149,6 +150,7 @@ class AcmeProvider(Provider):
         self._loop = asyncio.get_running_loop()
         for one in await in_thread(lambda: list(self._together.all())):
             self._load(one)
+        self._gone.load(await in_thread(self._together.unwanted))
         tasks = [asyncio.ensure_future(self._work())]
         if self._options.renewal_info:
             tasks.append(asyncio.ensure_future(self._renewals.run()))
@@ -266,7 +268,7 @@ class AcmeProvider(Provider):
                 self._attempts[names] = msgspec.structs.replace(
                     self._attempts[names], router=one.router, demanded=False
                 )
-            self._gone.pop(names, None)
+            self._gone.end(names)
         for names in self._wanted:
             self._cover(names)
         for names in [names for names in self._attempts if names not in self._wanted]:
@@ -274,6 +276,9 @@ class AcmeProvider(Provider):
         self._changed.set()
 
     def _new(self, one: Wanted, now: float) -> Attempt:
+        have = self._certificates.get(one.names)
+        if have is not None:  # it was parked
+            return known(have, one.router)
         attempt = Attempt(names=one.names, router=one.router, since=now)
         bad = [name for name in one.names if not is_name(name)]
         if bad:
@@ -305,8 +310,9 @@ class AcmeProvider(Provider):
         return ()
 
     def _unwanted(self, names: Names, now: float) -> None:
-        """No router wants it: kept and served for a week, then no longer renewed. Unless clients ask for it."""
-        since = self._gone.setdefault(names, now)
+        """No router wants it: kept and served for a week, then no longer renewed, until it expires. Unless clients ask
+        for it."""
+        since = self._gone.since(names, now)
         attempt = self._attempts[names]
         if self._demanded is not None and self._demanded.owns(attempt):
             if not attempt.demanded:
@@ -314,13 +320,17 @@ class AcmeProvider(Provider):
             if self._demanded.over(attempt, now):
                 self._forget(names)
         elif names not in self._certificates:
-            del self._attempts[names], self._gone[names]
+            del self._attempts[names]
+            self._gone.end(names)
+        elif now - since > state.PARK_AFTER and attempt.not_after < now:
+            self._forget(names)
         elif now - since > state.PARK_AFTER and attempt.state != state.PARKED:
             self._attempts[names] = msgspec.structs.replace(attempt, state=state.PARKED)
 
     def _forget(self, names: Names) -> None:
         """A name that clients asked for and ask for no longer."""
-        del self._attempts[names], self._gone[names]
+        del self._attempts[names]
+        self._gone.end(names)
         self._certificates.pop(names, None)
         task = asyncio.ensure_future(in_thread(partial(self._ordering.forget, names)))
         self._running[names] = task

@@ -3,6 +3,7 @@
     le/certificates/<label>   names, certificate, key
     le/orders/<label>         the order that is under way, with the key of its certificate
     le/failures/<label>       the last attempt, if it failed
+    le/unwanted/<label>       since when no router wants its certificate
     le/http, le/tls           proofs that any router may be asked for
 
 A lock on the label makes one router the leader of one order. It is renewed while that lives, and is free a while after
@@ -16,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import msgspec
@@ -117,6 +118,28 @@ class Together:
 
     def _failure(self, names: Names) -> str:
         return f"{self._resolver}/failures/{label_of(names)}"
+
+    # -- what nobody wants ------------------------------------------------------------------------------------------
+
+    def unwanted(self) -> dict[Names, float]:
+        """What is noted of certificates that no router wants; one that cannot be read counts from anew."""
+        found = {}
+        for key in self._storage.keys(f"{self._resolver}/unwanted/"):
+            with suppress(KeyError, ValueError, TypeError):
+                kept = json.loads(self._storage.get(key) or "{}")
+                found[tuple(kept["names"])] = float(kept["since"])
+        return found
+
+    def note_unwanted(self, names: Names, since: float) -> None:
+        """Nobody wants it since then."""
+        self._storage.put(self._unwanted(names), json.dumps({"names": list(names), "since": since}))
+
+    def forget_unwanted(self, names: Names) -> None:
+        """Somebody does, or it is there no more."""
+        self._storage.delete(self._unwanted(names))
+
+    def _unwanted(self, names: Names) -> str:
+        return f"{self._resolver}/unwanted/{label_of(names)}"
 
     # -- proofs -----------------------------------------------------------------------------------------------------
 
