@@ -115,13 +115,14 @@ class Acme(Model, frozen=True):
     email: str = ""
     # the authority's directory
     ca_server: str = LETS_ENCRYPT
-    # what keeps account and certificates: a file (mode 0600), or, for several routers with one account,
+    # what keeps account and certificates: a file (mode 0600; Traefik's is taken over), or, for several routers with one
+    # account,
     # redis://user:password@host:6379/0, rediss://, etcd://host:2379, etcds://, kubernetes://NAMESPACE (Secrets and
     # Leases there); not in Traefik. A password may be given as ${env:NAME} or ${file:/path}
     storage: str = "acme.json"
     # EC256, EC384, RSA2048, RSA4096
     key_type: Literal["EC256", "EC384", "RSA2048", "RSA4096"] = "EC256"
-    # how long certificates live, which decides when they are renewed if the authority does not say
+    # taken and not needed: if the authority does not say when, a certificate's own lifetime decides
     certificates_duration: int = 2160
     # name of the issuer whose chain is preferred
     preferred_chain: str = ""

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
 
 BUILD_SECONDS = 600.0
 
@@ -27,7 +29,7 @@ def free_port() -> int:
 
 
 def with_renewal_information() -> str:
-    """A Pebble that has it (Debian's has none), built on first use."""
+    """A Pebble that has it, and profiles (Debian's has neither), built on first use."""
     script = Path(__file__).parents[1] / ".ci/pebble.sh"
     built = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=BUILD_SECONDS)
     if built.returncode:
@@ -37,13 +39,14 @@ def with_renewal_information() -> str:
 
 class Pebble:
     """``directory`` is its URL, ``ca`` the file to check it with, ``dns`` its DNS server as host:port. ``program``: see
-    ``with_renewal_information``."""
+    ``with_renewal_information``; ``more``: options of its configuration file."""
 
-    def __init__(self, folder: Path, http_port: int, tls_port: int, program: str = "pebble") -> None:
+    def __init__(self, folder: Path, http_port: int, tls_port: int, program: str = "pebble", **more: Any) -> None:
         for needed in ("pebble", "pebble-challtestsrv"):
             if shutil.which(needed) is None:
                 pytest.skip(f"no {needed}: apt-get install pebble")
         self._program = program
+        self._more = more
         self.folder = folder
         self.http_port, self.tls_port = http_port, tls_port
         self.ca = folder / "ca.pem"
@@ -52,6 +55,7 @@ class Pebble:
 
     def _choose(self) -> None:
         self.port, self.dns_port, self.manage_port = free_port(), free_port(), free_port()
+        self.roots_port = free_port()
         self.directory = f"https://127.0.0.1:{self.port}/dir"
         self.dns = f"127.0.0.1:{self.dns_port}"
 
@@ -73,11 +77,12 @@ class Pebble:
         own.cert_chain_pems[0].write_to_path(str(self.folder / "cert.pem"))
         options = {
             "listenAddress": f"127.0.0.1:{self.port}",
-            "managementListenAddress": f"127.0.0.1:{free_port()}",
+            "managementListenAddress": f"127.0.0.1:{self.roots_port}",
             "certificate": str(self.folder / "cert.pem"),
             "privateKey": str(self.folder / "key.pem"),
             "httpPort": self.http_port,
             "tlsPort": self.tls_port,
+            **self._more,
         }
         (self.folder / "pebble.json").write_text(json.dumps({"pebble": options}))
         self._run(
@@ -103,6 +108,13 @@ class Pebble:
                 return True
             time.sleep(0.05)
         return False
+
+    def root(self, number: int) -> x509.Certificate:
+        """The root of its chain of that number; there are several with ``PEBBLE_ALTERNATE_ROOTS``."""
+        url = f"https://127.0.0.1:{self.roots_port}/roots/{number}"
+        context = ssl.create_default_context(cafile=str(self.ca))
+        with urllib.request.urlopen(url, timeout=10, context=context) as answer:
+            return x509.load_pem_x509_certificate(answer.read())
 
     def tell(self, what: str, **body: Any) -> None:
         """Change the DNS: ``add-a``, ``add-caa``, ``set-servfail``, ``set-txt`` ... (challtestsrv's management)."""

@@ -32,7 +32,7 @@ def edge(
     **acme: Any,
 ) -> Router:
     """A router whose ports are those on which the authority looks, unless others are given. ``others``: resolvers
-    beside ``le``, with what they have differently."""
+    beside ``le``, with what they have differently; None is what they have not."""
     options: dict[str, Any] = {
         "caServer": pebble.directory,
         "caCertificates": [str(pebble.ca)],
@@ -45,7 +45,10 @@ def edge(
         "web": {"address": f"127.0.0.1:{pebble.http_port if http_port is None else http_port}"},
         "websecure": {"address": f"127.0.0.1:{pebble.tls_port if tls_port is None else tls_port}"},
     }
-    resolvers = {name: {"acme": options | different} for name, different in {"le": {}, **(others or {})}.items()}
+    resolvers = {
+        name: {"acme": {key: value for key, value in (options | different).items() if value is not None}}
+        for name, different in {"le": {}, **(others or {})}.items()
+    }
     static = {"certificatesResolvers": resolvers, "entryPoints": points, "api": {"insecure": True}}
     return Router(folder, dynamic, static, workers=workers, env={"RUNTIME_DIRECTORY": runtime_of(folder)})
 

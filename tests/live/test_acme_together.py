@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ask_server import AskServer
+from cryptography import x509
 from live.acme_rig import certified, edge, open_to, orders, routed, served
-from live.toolbox import Router, until
+from live.toolbox import Router, fetch, until
 from pebble_ca import Pebble, free_port
 from storage_servers import etcd, redis
 
@@ -118,3 +121,38 @@ async def test_a_name_that_clients_ask_several_routers_for_is_one_order_and_the_
                 storage = open_storage(place)
                 assert len(kept(storage, "certificates")) == burst
                 assert not any("PRIVATE KEY" in router.log_text() for router in routers)
+
+
+async def test_every_worker_answers_for_an_open_challenge(pebble: Pebble, tmp_path: Path) -> None:
+    """The authority is not told to look yet; a client comes often enough to meet each of three workers."""
+    hosts, slow = {"page": "page.example.com", "tls": "tls.example.com"}, {"delay": "300s"}
+    with redis(tmp_path) as place:
+        acme = {"storage": place, "httpChallenge": {"entryPoint": "web", **slow}}
+        others = {"other": {"httpChallenge": None, "tlsChallenge": slow}}
+        dynamic = routed("http://127.0.0.1:1", *hosts.values(), tls="other")
+        async with edge(tmp_path, pebble, dynamic, 3, others=others, **acme) as router:
+            storage = open_storage(place)
+            (name,) = await until(lambda: kept(storage, "http"), "a page")
+            await until(lambda: storage.keys("other/tls/"), "a certificate")
+            token, port = name.rpartition(":")[2], router.port("websecure")
+            await until(lambda: shows_proof(port, hosts["tls"]), "the certificate in a worker")
+            assert len(router.worker_pids()) == 3
+            for _ in range(25):
+                page = await fetch(router.port(), f"/.well-known/acme-challenge/{token}", host=hosts["page"])
+                assert page.status == 200 and page.text.startswith(f"{token}."), page
+                assert await asyncio.to_thread(shows_proof, port, hosts["tls"])
+
+
+def shows_proof(port: int, host: str) -> bool:
+    """Whether a client that asks for TLS-ALPN-01 gets its certificate (RFC 8737)."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["acme-tls/1"])
+    with (
+        contextlib.suppress(ssl.SSLError, ConnectionError),
+        socket.create_connection(("127.0.0.1", port), 30) as raw,
+        context.wrap_socket(raw, server_hostname=host) as tls,
+    ):
+        found = x509.load_der_x509_certificate(tls.getpeercert(True) or b"")
+        return any(one.oid.dotted_string == "1.3.6.1.5.5.7.1.31" for one in found.extensions)
+    return False

@@ -138,12 +138,10 @@ class Account:
             connected.net.account = messages.RegistrationResource(body=messages.Registration(), uri=kept["uri"])
             return str(kept["uri"])
         binding = None
-        if self._options.eab is not None and connected.net.key is not None:
+        eab = self._options.eab
+        if eab is not None and eab.kid and connected.net.key is not None:
             binding = messages.ExternalAccountBinding.from_data(
-                connected.net.key.public_key(),
-                self._options.eab.kid,
-                self._options.eab.hmac_encoded.reveal(),
-                connected.directory,
+                connected.net.key.public_key(), eab.kid, eab.hmac_encoded.reveal(), connected.directory
             )
         registration = messages.NewRegistration.from_data(
             email=self._options.email or None, terms_of_service_agreed=True, external_account_binding=binding

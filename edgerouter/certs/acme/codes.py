@@ -35,7 +35,7 @@ FIXES: Final = {
     "EAB_REQUIRED": "add eab.kid and eab.hmacEncoded",
     "REJECTED": "read the authority's words: it does not certify this name; correct it, or take another caServer",
     "UNAUTHORIZED": "read the authority's words: the account may not have this name; eab may be wrong",
-    "MALFORMED": "read the authority's words: a name or an option (profile, keyType, eab) is not to its liking",
+    "MALFORMED": "read the authority's words: a name or an option (profile, keyType, email, eab) is not to its liking",
     "ACCOUNT_GONE": "nothing: the account is registered again with its key",
     "ALREADY_REPLACED": "nothing: the next order is placed without naming the one before",
     "REFUSED": "read the authority's words",

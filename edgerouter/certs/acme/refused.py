@@ -61,12 +61,16 @@ _CODES: Final = {
     "accountDoesNotExist": "ACCOUNT_GONE",
     "serverInternal": "AUTHORITY_FAULT",
     "malformed": "MALFORMED",
+    "invalidProfile": "MALFORMED",
+    "invalidContact": "MALFORMED",
+    "unsupportedContact": "MALFORMED",
+    "unsupportedIdentifier": "REJECTED",
     "alreadyReplaced": "ALREADY_REPLACED",
 }
 
 
 def _code(error: messages.Error) -> str:
-    return _CODES.get(str(error.code or ""), "REFUSED")
+    return _CODES.get(str(error.typ).rpartition(":")[2], "REFUSED")  # the library knows an older list than authorities
 
 
 def _said(error: messages.Error) -> str:
