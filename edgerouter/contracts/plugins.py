@@ -88,20 +88,20 @@ class Server:
     """
 
     def __init__(self, url: str, scheme: str, host: str, port: int, weight: int = 1) -> None:
-        self.url = url
+        self.url = url  # first what every request looks at, as in Route
+        self.pool: object = None
+        self.in_flight = 0
+        self.up = True
+        self.retired = False
+        self.preserve_path = False
+        self.fenced = False
+        self.weight = weight
         self.scheme = scheme
         self.host = host
         self.port = port
-        self.weight = weight
-        self.up = True
-        self.fenced = False
-        self.preserve_path = False
         self.base_path = ""
-        self.in_flight = 0
         self.transport = ""  # qualified name of its serversTransport; "" is the static configuration's
         self.settings: object = None  # net.pool.TransportSettings of its own, before those of its transport
-        self.pool: object = None
-        self.retired = False
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -110,11 +110,12 @@ class Balancer:
 
     ``timed`` True: it is told how long servers take (``responded``) and which fail (``failed``). ``fixed`` True: it
     gives the same exchange the same server each time, so that one which failed must be left out of the list. Set in
-    ``__init__``.
+    ``__init__``. ``plain`` True: of one server it always picks that one, and learns nothing by being asked.
     """
 
     timed: bool = False
     fixed: bool = False
+    plain: bool = False
 
     def pick(self, servers: list[Server], exchange: Exchange) -> Server | None:
         """``servers`` is never changed in place; None when nothing can be picked. Synchronous."""
@@ -177,9 +178,8 @@ class Route:
     """What a matched request meets: identity, steps outside in, the service tree. ``key`` numbers it in the metrics."""
 
     def __init__(self, name: str, rule: str, priority: int, service: Service | None, steps: list[Middleware]) -> None:
+        # First what every request looks at: with ten thousand routers, each cache line of one is a miss.
         self.name = name
-        self.rule = rule
-        self.priority = priority
         self.service = service
         self.steps = steps
         self.key = 0
@@ -187,6 +187,9 @@ class Route:
         self.asleep = ""  # ASLEEP: the sentence that says why; every request is answered 503
         self.access_log = True
         self.metrics = True
+        self.series: object = None  # the recorder's: where the newest request was counted
+        self.rule = rule
+        self.priority = priority
         self.tls_options = ""  # TLS options that it must be reached with; "" is those of its host
         self.predicate: Predicate | None = None
 

@@ -3,6 +3,7 @@ the codec took them out and gave their meaning to the attributes (RFC 9110 secti
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -20,12 +21,13 @@ _PLAIN_TYPE: Final = Field("Content-Type", _PLAIN)
 _NO_SNIFFING: Final = Field("X-Content-Type-Options", "nosniff")
 
 
+@mypyc_attr(acyclic=True)
 class Authority:
     """A Host field as received and the host that routers match; with what ``proxy.forwarded`` made of it, once."""
 
     def __init__(self, text: str, host: str) -> None:
-        self.text = text
-        self.host = host if host != text else text
+        self.host = intern(host)  # a rule's text for this host: found by identity
+        self.text = text if host != text else self.host
         self.lines = b""  # of a connection without TLS
         self.secure_lines = b""
 

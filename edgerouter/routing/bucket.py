@@ -14,9 +14,11 @@ from edgerouter.rules.branches import Branch
 
 
 class Bucket:
-    """``fields`` maps a field's name to its values' entries; ``top`` bounds their priority."""
+    """``fields`` maps a field's name to its values' entries; ``top`` bounds their priority. ``only`` is the one entry
+    where there is no other and it is certain: whoever has come here need not look at anything else."""
 
     def __init__(self, owner: int) -> None:
+        self.only: Entry | None = None
         self.owner = owner
         self.entries: list[Entry] = []
         self.fields: dict[str, dict[str, list[Entry]]] | None = None
@@ -24,11 +26,13 @@ class Bucket:
 
     def find(self, exchange: Exchange, best: Entry | None) -> Entry | None:
         """The best entry that matches and is better than ``best``, or ``best``."""
+        only = self.only
+        if only is not None:
+            return only if best is None or only.before(best) else best
         for entry in self.entries:
             if best is not None and not entry.before(best):
                 break
-            predicate = entry.predicate
-            if predicate is not None and predicate.test(exchange):
+            if entry.holds(exchange):
                 best = entry
                 break
         if self.fields is not None and (best is None or best.priority <= self.top):
@@ -47,8 +51,7 @@ class Bucket:
                 for entry in entries:
                     if best is not None and not entry.before(best):
                         break
-                    predicate = entry.predicate
-                    if predicate is not None and predicate.test(exchange):
+                    if entry.holds(exchange):
                         best = entry
                         break
         return best
@@ -57,17 +60,20 @@ class Bucket:
         """Put the entry at its place in the order."""
         if not branch.header:
             _insert(self.entries, entry)
+            self._settle()
             return
         if self.fields is None:
             self.fields = {}
         _insert(self.fields.setdefault(branch.header, {}).setdefault(branch.header_value, []), entry)
         if entry.priority > self.top:
             self.top = entry.priority
+        self._settle()
 
     def remove(self, entry: Entry, branch: Branch) -> None:
         """Take the entry out; ``top`` stays as a bound until the last of its kind is gone."""
         if not branch.header:
             _remove(self.entries, entry)
+            self._settle()
             return
         fields = self.fields
         if fields is None or branch.header not in fields:
@@ -83,6 +89,12 @@ class Bucket:
         if not fields:
             self.fields = None
             self.top = LOWEST
+            self._settle()
+
+    def _settle(self) -> None:
+        entries = self.entries
+        alone = len(entries) == 1 and self.fields is None and entries[0].certain
+        self.only = entries[0] if alone else None
 
     def empty(self) -> bool:
         """True when nothing is left."""
@@ -91,6 +103,7 @@ class Bucket:
     def copy(self, owner: int) -> Bucket:
         """An independent copy."""
         bucket = Bucket(owner)
+        bucket.only = self.only
         bucket.entries = list(self.entries)
         bucket.top = self.top
         fields = self.fields

@@ -13,22 +13,28 @@ from edgerouter.rules.predicates import PATH
 
 class Node:
     """One branching of the tree. ``prefix`` is the whole text from the root to here, ``depth`` its length; children
-    by the character that follows."""
+    by the character that follows. ``only`` is the bucket's, one step nearer."""
 
     def __init__(self, owner: int, prefix: str) -> None:
-        self.owner = owner
-        self.prefix = prefix
-        self.depth = len(prefix)
+        self.only: Entry | None = None
         self.bucket: Bucket | None = None
         self.children: dict[str, Node] | None = None
+        self.prefix = prefix
+        self.depth: i64 = len(prefix)
+        self.owner = owner
 
     def copy(self, owner: int) -> Node:
         """An independent copy; children and bucket are shared until they are changed."""
         node = Node(owner, self.prefix)
-        node.bucket = self.bucket
+        node.put(self.bucket)
         children = self.children
         node.children = None if children is None else children.copy()
         return node
+
+    def put(self, bucket: Bucket | None) -> None:
+        """Set the bucket; again when its content changed."""
+        self.bucket = bucket
+        self.only = None if bucket is None else bucket.only
 
     def own_child(self, char: str, owner: int) -> Node:
         """The child of that character, to be changed."""
@@ -48,18 +54,23 @@ class Node:
 
 
 class PathIndex:
-    """All entries of one host. Rules without a path condition stand under the empty prefix."""
+    """All entries of one host. Rules without a path condition stand under the empty prefix. ``only`` is the one entry
+    of a host that has no other and asks for no path."""
 
     def __init__(self, owner: int) -> None:
-        self.owner = owner
+        self.only: Entry | None = None
+        self.top: i64 = LOWEST  # no entry here has a higher priority
         self.exact: dict[str, Bucket] | None = None
         self.root = Node(owner, "")
-        self.top: i64 = LOWEST  # no entry here has a higher priority
+        self.owner = owner
 
     def find(self, exchange: Exchange, path: str, best: Entry | None) -> Entry | None:
         """The best entry that matches and is better than ``best``, or ``best``."""
         if best is not None and best.priority > self.top:
             return best
+        only = self.only
+        if only is not None:
+            return only if best is None or only.before(best) else best
         exact = self.exact
         if exact is not None:
             bucket = exact.get(path)
@@ -72,11 +83,18 @@ class PathIndex:
         node = self.root
         size = len(path)
         while True:
-            bucket = node.bucket
-            if bucket is not None:
+            only = node.only
+            if only is not None:
                 if not path.startswith(node.prefix):
                     return best
-                best = bucket.find(exchange, best)
+                if best is None or only.before(best):
+                    best = only
+            else:
+                bucket = node.bucket
+                if bucket is not None:
+                    if not path.startswith(node.prefix):
+                        return best
+                    best = bucket.find(exchange, best)
             children = node.children
             if children is None or node.depth >= size:
                 return best
@@ -87,14 +105,21 @@ class PathIndex:
 
     def add(self, entry: Entry, branch: Branch) -> None:
         """Insert under the branch's path condition; this index must belong to the builder that calls."""
-        self._bucket(branch).add(entry, branch)
+        if branch.path_kind == PATH:
+            self._exact(branch.path).add(entry, branch)
+        else:
+            node = self._node(branch.path)
+            bucket = _owned(node.bucket, self.owner)
+            bucket.add(entry, branch)
+            node.put(bucket)
         if entry.priority > self.top:
             self.top = entry.priority
+        self._settle()
 
     def remove(self, entry: Entry, branch: Branch) -> None:
         """Take out what ``add`` put in, and what is empty then."""
         if branch.path_kind == PATH:
-            bucket = self._bucket(branch)
+            bucket = self._exact(branch.path)
             bucket.remove(entry, branch)
             if bucket.empty():
                 self._drop(branch.path)
@@ -102,6 +127,7 @@ class PathIndex:
             self._remove_prefix(entry, branch)
         if self.empty():
             self.top = LOWEST
+        self._settle()
 
     def empty(self) -> bool:
         """True when nothing is left."""
@@ -114,17 +140,18 @@ class PathIndex:
         index.exact = None if exact is None else exact.copy()
         index.root = self.root.copy(owner)
         index.top = self.top
+        index.only = self.only
         return index
 
-    def _bucket(self, branch: Branch) -> Bucket:
-        if branch.path_kind != PATH:
-            node = self._node(branch.path)
-            node.bucket = _owned(node.bucket, self.owner)
-            return node.bucket
+    def _settle(self) -> None:
+        root = self.root
+        self.only = root.only if self.exact is None and not root.children else None
+
+    def _exact(self, path: str) -> Bucket:
         if self.exact is None:
             self.exact = {}
-        bucket = _owned(self.exact.get(branch.path), self.owner)
-        self.exact[branch.path] = bucket
+        bucket = _owned(self.exact.get(path), self.owner)
+        self.exact[path] = bucket
         return bucket
 
     def _drop(self, path: str) -> None:
@@ -158,7 +185,7 @@ class PathIndex:
         node = self._node(branch.path)
         bucket = _owned(node.bucket, self.owner)
         bucket.remove(entry, branch)
-        node.bucket = None if bucket.empty() else bucket
+        node.put(None if bucket.empty() else bucket)
         if node.bucket is None:
             self._prune(branch.path)
 

@@ -14,6 +14,7 @@ class Branch:
     """Necessary conditions, all of which hold when this way of making the rule true does.
 
     ``host_kind`` is ANY, HOST or HOST_UNDER; ``path_kind`` is ANY, PATH or PREFIX; ``header`` is "" or a name.
+    ``whole``: they are sufficient as well, so nothing is left for the predicate to find out.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,7 @@ class Branch:
         self.path = ""
         self.header = ""
         self.header_value = ""
+        self.whole = True
 
     def key(self) -> tuple[int, str, int, str, str, str]:
         """Equal for equal branches."""
@@ -30,6 +32,7 @@ class Branch:
 
     def take(self, other: Branch) -> None:
         """Narrow this branch by another's conditions, keeping the more telling of each pair."""
+        self.whole = self.whole and other.whole and not self._shares_kind(other)
         if other.host_kind == HOST or (other.host_kind == HOST_UNDER and self.host_kind == ANY):
             self.host_kind, self.host = other.host_kind, other.host
         if other.path_kind != ANY and self.path_kind != PATH:
@@ -37,6 +40,14 @@ class Branch:
                 self.path_kind, self.path = other.path_kind, other.path
         if other.header:
             self.header, self.header_value = other.header, other.header_value
+
+    def _shares_kind(self, other: Branch) -> bool:
+        """True when only one of two conditions on the same thing can be kept."""
+        return (
+            (self.host_kind != ANY and other.host_kind != ANY)
+            or (self.path_kind != ANY and other.path_kind != ANY)
+            or (self.header != "" and other.header != "")
+        )
 
     def weight(self) -> int:
         """How telling it is: higher leaves fewer rules to evaluate."""
@@ -52,10 +63,10 @@ def branches_of(predicate: Predicate) -> list[Branch]:
     if isinstance(predicate, Either):
         return _distinct([branch for part in predicate.parts for branch in branches_of(part)])
     branch = Branch()
-    if isinstance(predicate, Clause):
-        need = predicate.need()
-        if need is not None:
-            _narrow(branch, need)
+    need = predicate.need() if isinstance(predicate, Clause) else None
+    branch.whole = need is not None and need.whole
+    if need is not None:
+        _narrow(branch, need)
     return [branch]
 
 
@@ -74,6 +85,8 @@ def _product(factors: list[list[Branch]]) -> list[Branch]:
     result = [Branch()]
     for factor in factors:
         if len(result) * len(factor) > _MOST and len(result) > 1:
+            for branch in result:
+                branch.whole = False
             continue
         result = _distinct([_both(left, right) for left in result for right in factor])
     return result
@@ -91,4 +104,8 @@ def _both(left: Branch, right: Branch) -> Branch:
 
 
 def _distinct(branches: list[Branch]) -> list[Branch]:
-    return list({branch.key(): branch for branch in branches}.values())
+    found: dict[tuple[int, str, int, str, str, str], Branch] = {}
+    for branch in branches:
+        known = found.setdefault(branch.key(), branch)
+        known.whole = known.whole or branch.whole  # two ways to be true: the wider one holds the other
+    return list(found.values())

@@ -23,13 +23,14 @@ HEADER: Final = 5  # some value of the field ``name`` is ``value``
 class Need:
     """A condition without which a clause is false, in a form that an index can look up.
 
-    ``name`` is "" but for HEADER: the field's name in lower case.
+    ``name`` is "" but for HEADER: the field's name in lower case. ``whole``: the clause is true whenever it holds.
     """
 
-    def __init__(self, kind: int, value: str, name: str = "") -> None:
+    def __init__(self, kind: int, value: str, name: str = "", whole: bool = False) -> None:
         self.kind = kind
         self.value = value
         self.name = name
+        self.whole = whole
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -35,7 +35,7 @@ import sys
 from typing import Final
 
 from librt.strings import BytesWriter, write_i64_le
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 MAGIC: Final = 0x65646765726F7574
 VERSION: Final = 1
@@ -75,6 +75,7 @@ _FIRST_SLOTS: Final = 256
 _MOST_SLOTS: Final = 65536
 
 
+@mypyc_attr(acyclic=True)
 class Block:
     """The writer's own copy of one series: what it is, where it lies and what was last stored."""
 
@@ -90,6 +91,10 @@ class Block:
         self.retries: i64 = 0
         self.first: i64 = 0  # count of the first bucket
         self.counts: list[int] = [0] * buckets  # of the others
+
+    def is_of(self, what: i64, entrypoint: i64, router: i64, service: i64) -> bool:
+        """True while requests with these numbers are counted here."""
+        return self.what == what and self.router == router and self.service == service and self.entrypoint == entrypoint
 
 
 class CounterMemory:
@@ -153,19 +158,22 @@ class CounterMemory:
         retries: i64,
     ) -> None:
         """Count one request. ``what`` is word 0 of the layout with kind 1; duration in seconds."""
+        block = self.series(what, entrypoint, router, service)
+        if block is not None:
+            self.count(block, bytes_in, bytes_out, duration, retries)
+
+    def series(self, what: i64, entrypoint: i64, router: i64, service: i64) -> Block | None:
+        """The block to ``count`` in, None when there is no room for it. It may be kept while ``is_of`` holds."""
         slot = ((router * 0x9E3779B1 + service * 0x85EBCA77 + what * 0xC2B2AE3D + entrypoint) >> 20) & self._mask
         block = self._recent[slot]
-        if (
-            block is None
-            or block.what != what
-            or block.router != router
-            or block.service != service
-            or block.entrypoint != entrypoint
-        ):
+        if block is None or not block.is_of(what, entrypoint, router, service):
             block = self._series(what, entrypoint, router, service)
-            if block is None:
-                return
-            self._recent[slot] = block
+            if block is not None:
+                self._recent[slot] = block
+        return block
+
+    def count(self, block: Block, bytes_in: i64, bytes_out: i64, duration: float, retries: i64) -> None:
+        """Count one request of a series; duration in seconds."""
         if duration > 0.0:
             block.duration += int(duration * 1e9)
         block.bytes_in += bytes_in
@@ -285,6 +293,7 @@ class CounterMemory:
             if self._recent[slot] is block:
                 self._recent[slot] = None
             self._words[block.at] = block.what & ~KIND | RETIRED
+            block.what = 0  # whoever has kept it asks anew
             self._retired.append(block.at)
 
     def _slot(self, what: i64, entrypoint: i64, router: i64, service: i64) -> i64:

@@ -10,10 +10,11 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from edgerouter.contracts.plugins import Route
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.message import HTTP_2
 from edgerouter.telemetry.access_log import AccessLog
-from edgerouter.telemetry.memory import TRAFFIC, CounterMemory
+from edgerouter.telemetry.memory import TRAFFIC, Block, CounterMemory
 from edgerouter.telemetry.series import GRPC, GRPC_WEB, HTTP, METHOD_IDS, SSE, WEBSOCKET, tls_number
 
 _GET: Final = 1  # series.METHODS
@@ -82,7 +83,14 @@ class Recorder:
             what = TRAFFIC | protocol << 4 | number << 8 | (code & 1023) << 24
             if exchange.tls_version:
                 what |= tls_number(exchange.tls_version, exchange.tls_cipher) << 12
-            memory.add(what, entrypoint_key, router_key, service_key, bytes_in, bytes_out, duration, exchange.retries)
+            route = exchange.route
+            block = route.series if isinstance(route, Route) else None
+            if not isinstance(block, Block) or not block.is_of(what, entrypoint_key, router_key, service_key):
+                block = memory.series(what, entrypoint_key, router_key, service_key)
+                if isinstance(route, Route):
+                    route.series = block
+            if block is not None:
+                memory.count(block, bytes_in, bytes_out, duration, exchange.retries)
             if exchange.cause:
                 memory.fail(entrypoint_key, exchange.cause)
         access_log = self._access_log

@@ -17,6 +17,8 @@ from edgerouter.rules.compile import Rule, RuleError, compile_rule
 # (middleware's name, router's name, router's service, slot) -> PluginContext
 ContextMaker = Callable[[str, str, str, int], Any]
 
+_NO_STEPS: list[Middleware] = []  # of all routes without middlewares; nobody changes a route's list
+
 
 class Steps:
     """Makes middlewares by their kind."""
@@ -46,7 +48,7 @@ class Made:
         self.entry = entry
         self.parts = parts
         self.rule = rule
-        self.route = Route(entry.name, entry.rule, entry.priority, None, [])
+        self.route = Route(entry.name, entry.rule, entry.priority, None, _NO_STEPS)
         self.broken = ""
 
     def refusal(self, service: Service | None) -> str:
@@ -124,6 +126,8 @@ class Routes:
         """The middlewares, those from before where nothing about them changed. An instance's slot is its own as long
         as it lives, so it stays only at its old place."""
         keep = known is not None and not known.broken and known.entry.service == entry.service
+        if not parts:
+            return _NO_STEPS
         steps: list[Middleware] = []
         for place, part in enumerate(parts):
             if part is None:

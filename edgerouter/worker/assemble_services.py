@@ -4,6 +4,7 @@ its connections as long as one that used them; a service that changed takes over
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from sys import intern
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ def make_server(url: str) -> Server:
     """A server by its address. Raises ValueError for one that is none."""
     if url.startswith("unix:"):
         return Server(url, "unix", url[5:].removeprefix("//"), 0)
+    url = intern(url)  # services of the same servers have one text
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{url!r} is not a server's address: write http://host:port")

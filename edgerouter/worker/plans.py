@@ -15,6 +15,7 @@ from edgerouter.contracts.messages import Applied, Delta, ServersHealth
 from edgerouter.services.ping import Ping
 from edgerouter.worker.assemble import Assembler
 from edgerouter.worker.garbage import Garbage
+from edgerouter.worker.huge_pages import HugePages
 from edgerouter.worker.serving import Serving
 
 log = logging.getLogger("edgerouter.worker")
@@ -30,6 +31,7 @@ class Plans:
         self._serving = serving
         self._on_applied = on_applied
         self._garbage = Garbage(loop, lambda: serving.engine.in_flight == 0)
+        self._huge_pages = HugePages(loop)
         self._assembler = Assembler(loop, serving)
         self._deltas: list[Delta] = []
         self._task: asyncio.Task[None] | None = None
@@ -77,6 +79,7 @@ class Plans:
             gc.enable()
         self._tell_ping()
         self._garbage.swapped(*self._assembler.retired())
+        self._huge_pages.swapped()
         self._on_applied(Applied(generation=delta.generation, seconds=time.monotonic() - began, error=error))
 
     def _tell_ping(self) -> None:

@@ -21,7 +21,7 @@ class Header(Clause):
 
     def need(self) -> Need | None:
         """Name and value."""
-        return Need(HEADER, self.value, self.name.lower())
+        return Need(HEADER, self.value, self.name.lower(), whole=True)
 
 
 matcher("Header", arity=2)(Header)  # by a call: a decorated class would not be native when compiled

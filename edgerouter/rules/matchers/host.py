@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Final
 
 from edgerouter.http.exchange import Exchange
@@ -29,6 +30,7 @@ class Host(Clause):
         elif name.startswith("*."):
             self.form = _ONE_LABEL
             self.host = name[2:]
+        self.host = intern(self.host)  # the codec's text for this host: found by identity
         if "*" in self.host and self.form != _ANY:
             raise ArgumentError(
                 "a star stands alone or as the whole first label, as in *.example.com; or use HostRegexp"
@@ -48,7 +50,7 @@ class Host(Clause):
         """The host, or the host above it."""
         if self.form == _ANY:
             return None
-        return Need(HOST if self.form == _EXACT else HOST_UNDER, self.host)
+        return Need(HOST if self.form == _EXACT else HOST_UNDER, self.host, whole=True)
 
 
 def plain_host(text: str) -> str:

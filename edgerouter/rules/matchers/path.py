@@ -20,7 +20,7 @@ class Path(Clause):
 
     def need(self) -> Need | None:
         """The path."""
-        return Need(PATH, self.path)
+        return Need(PATH, self.path, whole=True)
 
 
 matcher("Path", arity=1)(Path)  # by a call: a decorated class would not be native when compiled

@@ -20,7 +20,7 @@ class PathPrefix(Clause):
 
     def need(self) -> Need | None:
         """The prefix."""
-        return Need(PREFIX, self.prefix)
+        return Need(PREFIX, self.prefix, whole=True)
 
 
 matcher("PathPrefix", arity=1)(PathPrefix)  # by a call: a decorated class would not be native when compiled

@@ -19,6 +19,9 @@ from edgerouter.registry import balancer
 class PowerOfTwoChoices(Balancer):
     """Remembers nothing."""
 
+    def __init__(self) -> None:
+        self.plain = True
+
     def pick(self, servers: list[Server], exchange: Exchange) -> Server | None:
         """See ``Balancer.pick``."""
         count = len(servers)

@@ -20,6 +20,7 @@ class WeightedRoundRobin(Balancer):
     """Remembers the list of servers by identity: another list means that the members changed."""
 
     def __init__(self) -> None:
+        self.plain = True
         self._rotation = Rotation()
         self._servers: list[Server] = []
         self._members: list[Server] = []
