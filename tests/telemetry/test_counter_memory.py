@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from edgerouter.contracts.plugins import Route
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
@@ -51,6 +52,29 @@ def test_sums_over_workers_are_exact(fds: list[int]) -> None:
     assert (traffic.requests(), traffic.bytes_in, traffic.bytes_out, traffic.retries) == (300, 1500, 2100, 300)
     assert traffic.buckets == [0, 300, 0, 0, 0]
     assert traffic.duration == 300 * 250_000_000
+
+
+def test_a_series_that_its_route_remembers_is_the_right_one(fds: list[int]) -> None:
+    memory, reader = CounterMemory(fds[0]), CounterReader()
+    recorder = Recorder(memory, None)
+    reader.attach(0, fds[0])
+    route = Route("r", "", 0, None, [])
+    for method, status, router in [
+        ("GET", 200, 2),
+        ("GET", 200, 2),
+        ("POST", 200, 2),
+        ("GET", 404, 2),
+        ("GET", 200, 9),
+    ]:
+        made = exchange(method)
+        made.route = route
+        record(recorder, made, status, router=router)
+    assert sorted(t.requests() for t in reader.totals().traffic.values()) == [1, 1, 1, 2]
+    memory.retire([0, 1, 2, 3])
+    made = exchange()
+    made.route = route
+    record(recorder, made, router=9)
+    assert sum(t.requests() for t in reader.totals().traffic.values()) == 6
 
 
 @pytest.mark.parametrize(
@@ -121,6 +145,7 @@ def test_forgotten_routers_still_count_for_their_entry_point(fds: list[int]) -> 
 CHILD = """
 import sys
 import threading
+from edgerouter.contracts.plugins import Route
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-from pathlib import Path
+import subprocess
+import sys
 
-from edgerouter.worker.huge_pages import SIZE, WORTH, HugePages, allowed, collapse, ranges
+from edgerouter.worker.huge_pages import collapse, ranges
 
 SMAPS = """\
 00400000-00c00000 rw-p 00000000 00:00 0                                  [heap]
@@ -43,35 +42,38 @@ def test_ranges_are_whole_aligned_in_use_and_nobody_elses() -> None:
     assert ranges(SMAPS) == [*heap, 0xE00000, 0x1000000]
 
 
-def huge() -> int:
-    found = re.search(r"^AnonHugePages: +(\d+) kB", Path("/proc/self/smaps_rollup").read_text(), re.M)
-    assert found is not None
-    return int(found[1]) * 1024
+# In a process of its own: what other tests have left in this one's memory decides which mappings are full.
+PROGRAM = """
+import asyncio, pathlib, re
+from edgerouter.worker.huge_pages import SIZE, WORTH, HugePages, allowed
 
 
-async def grown(pages: HugePages) -> list[bytes]:
+def huge():
+    return int(re.search("AnonHugePages: +([0-9]+) kB", pathlib.Path("/proc/self/smaps_rollup").read_text())[1]) * 1024
+
+
+async def steps():
+    pages = HugePages(asyncio.get_running_loop())
+    pages.swapped()
+    assert len(asyncio.all_tasks()) == 1, "nothing has grown"
     before = huge()
-    held = [b"%7d" % i * 140 for i in range(WORTH // 500)]  # twice what is worth it, in small objects
+    held = [b"%7d" % i * 140 for i in range(WORTH // 400)]
     pages.swapped()
     while len(asyncio.all_tasks()) > 1:
         await asyncio.sleep(0.01)
-    if allowed():
-        assert huge() - before >= SIZE
-    else:
-        assert huge() == before
-    return held
+    assert all(text == b"%7d" % i * 140 for i, text in enumerate(held))
+    print((huge() - before) // SIZE, int(allowed()))
+
+
+asyncio.run(steps())
+"""
 
 
 def test_a_process_that_has_grown_gets_huge_pages_and_keeps_its_content() -> None:
-    async def steps() -> None:
-        async with asyncio.timeout(60):
-            pages = HugePages(asyncio.get_running_loop())
-            pages.swapped()
-            assert len(asyncio.all_tasks()) == 1  # nothing has grown
-            held = await grown(pages)
-            assert all(text == b"%7d" % i * 140 for i, text in enumerate(held))
-
-    asyncio.run(steps())
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    moved, may = map(int, done.stdout.split())
+    assert (moved > 0) == bool(may), done.stdout
 
 
 def test_what_is_no_more_mapped_does_no_harm() -> None:
