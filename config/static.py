@@ -33,7 +33,7 @@ class LifeCycle(Model, frozen=True):
 class RespondingTimeouts(Model, frozen=True):
     """Limits on the client's side; 0 means none."""
 
-    read_timeout: Duration = Duration(60)  # longest time for a whole request, body included
+    read_timeout: Duration = Duration(60)  # longest time for a request's head, and for each wait for more of its body
     write_timeout: Duration = Duration(0)  # longest time to write a response
     idle_timeout: Duration = Duration(180)  # longest idle time between requests, or of a client that reads nothing
 

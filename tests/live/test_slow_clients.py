@@ -17,6 +17,7 @@ MODES = {
     # what slowhttptest does, and the causes that it must be given
     "header": (["-H", "-i", "1", "-x", "10"], {"REQUEST_TIMEOUT", "TOO_MANY_CONNECTIONS_PER_IP"}),
     "body": (["-B", "-i", "6", "-s", "8192", "-x", "10"], {"REQUEST_TIMEOUT", "TOO_MANY_CONNECTIONS_PER_IP"}),
+    "drip": (["-B", "-i", "1", "-s", "8192", "-x", "10"], {"TOTAL_TIMEOUT", "TOO_MANY_CONNECTIONS_PER_IP"}),
     "read": (
         ["-X", "-w", "256", "-y", "512", "-z", "8", "-n", "1"],
         {"CLIENT_STALLED", "TOO_MANY_CONNECTIONS_PER_IP"},
@@ -25,15 +26,24 @@ MODES = {
 
 
 def static(mode: str) -> dict[str, Any]:
-    """A slow reader is patient: its own head must not be what is late."""
+    """A slow reader is patient: its own head must not be what is late. Bodies that drip are never late by themselves:
+    what bounds them is the middleware ``timeouts``, for all routers of the entry point."""
     timeouts = {"readTimeout": "60s" if mode == "read" else "3s", "idleTimeout": "3s"}
-    web = {"maxConnectionsPerIP": PER_ADDRESS, "maxConnections": 200, "transport": {"respondingTimeouts": timeouts}}
+    web: dict[str, Any] = {
+        "maxConnectionsPerIP": PER_ADDRESS,
+        "maxConnections": 200,
+        "transport": {"respondingTimeouts": timeouts},
+    }
+    if mode == "drip":
+        web["http"] = {"defaultMiddlewares": ["whole@file"]}
     return {"entryPoints": {"web": web}}
 
 
 def dynamic(url: str) -> dict[str, Any]:
     services = {"s": {"loadBalancer": {"servers": [{"url": url}]}}}
-    return {"http": {"routers": {"r": {"rule": "PathPrefix(`/`)", "service": "s"}}, "services": services}}
+    routers = {"r": {"rule": "PathPrefix(`/`)", "service": "s", "entryPoints": ["web"]}}
+    middlewares = {"whole": {"timeouts": {"total": "3s"}}}
+    return {"http": {"routers": routers, "services": services, "middlewares": middlewares}}
 
 
 async def big(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
