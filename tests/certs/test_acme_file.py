@@ -127,6 +127,26 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         FileStorage(str(tmp_path / "none" / "acme.json")).put("le/account", "{}")
 
 
+def test_the_file_is_read_again_when_it_has_changed_and_only_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a start with a thousand names would read it a thousand times."""
+    reads: list[Path] = []
+    read = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *more: (reads.append(path), read(path, *more))[1])
+    storage = FileStorage(str(tmp_path / "acme.json"))
+    storage.put("le/account", "1")
+    reads.clear()
+    for _ in range(100):
+        assert storage.get("le/account") == "1" and storage.keys("le/") == ["le/account"]
+    storage.delete("le/none")
+    assert len(reads) == 1
+    FileStorage(str(tmp_path / "acme.json")).put("le/account", "2")
+    assert storage.get("le/account") == "2"
+    (tmp_path / "acme.json").chmod(0o644)
+    assert storage.get("le/account") == "2" and mode_of(tmp_path / "acme.json") == 0o600
+
+
 def test_a_link_stays_one(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "acme.json").symlink_to(tmp_path / "disk" / "acme.json")

@@ -149,6 +149,8 @@ def test_a_limit_of_the_authority_is_waited_for_by_all_of_the_domain(pebble: Peb
             assert attempt.code == "RATE_LIMITED" and 7000 < attempt.next_attempt - time.time() <= 7201
             assert "too many certificates" in attempt.error
         assert asked == ["order"]
+        kept = FileStorage(str(tmp_path / "acme.json")).keys("le/orders/")
+        assert kept == [], "a key of an order that there is not"
 
 
 # -- orders and failures ----------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ class Authority:
             if error.code == "ACCOUNT_GONE":
                 self._account.forget_place()
                 return self._tried(names, replaces)
-            if error.code not in _GOES_ON:
+            if error.code not in _GOES_ON or not self.has_order(names):
                 self._storage.delete(self._place(names))
             if error.code == "UNREACHABLE":
                 self._account.forget_connection()

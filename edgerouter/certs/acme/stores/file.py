@@ -44,6 +44,7 @@ class FileStorage:
         self._path = Path(os.path.realpath(path))  # where it is a link, that stays one
         self._mutex = threading.Lock()
         self._told: set[str] = set()
+        self._seen: tuple[tuple[int, ...], dict[str, Any]] = ((), {})
         if self._path.is_dir():
             raise ConfigurationError(f"{path} is a folder; name a file in it, as {path.rstrip('/')}/acme.json")
 
@@ -58,7 +59,8 @@ class FileStorage:
 
     def delete(self, key: str) -> None:
         """See ``Storage.delete``."""
-        self._change(lambda data: data.pop(key, None))
+        if key in self._read():
+            self._change(lambda data: data.pop(key, None))
 
     def keys(self, prefix: str) -> list[str]:
         """See ``Storage.keys``."""
@@ -103,7 +105,15 @@ class FileStorage:
             raise StorageError(words) from error
 
     def _read(self) -> dict[str, Any]:
-        return self._load()[0]
+        """To look at only: what was read before is given again while the file is the same."""
+        try:
+            now = os.stat(self._path)
+        except OSError:
+            return self._load()[0]
+        mark = (now.st_ino, now.st_mtime_ns, now.st_size, now.st_mode)
+        if mark != self._seen[0]:
+            self._seen = (mark, self._load()[0])
+        return self._seen[1]
 
     def _load(self) -> tuple[dict[str, Any], bytes]:
         """What it holds; and its text, if somebody else wrote it."""
