@@ -78,7 +78,13 @@ async def test_a_file_that_others_may_read_is_closed_to_them_and_used(pebble: Pe
         assert line["level"] == "warn" and str(path) in line["message"] and "it is 600 now" in line["message"]
         await names(router, {HOST: "ISSUED"})
         assert path.stat().st_mode & 0o777 == 0o600 and orders(pebble) == 0
-        assert "PRIVATE KEY" not in router.log_text()
+        (key,) = json.loads(path.read_text())[f"le/certificates/{HOST}"]["key"].splitlines()[1:2]
+        shown = router.log_text()
+        for what in ("overview", "rawdata", "names", "problems", "workloads", "providers"):
+            answer = await fetch(router.port("traefik"), f"/api/{what}")
+            assert answer.status == 200, what
+            shown += answer.body.decode()
+        assert "PRIVATE KEY" not in shown and key not in shown
 
 
 async def test_two_routers_write_one_file_and_no_key_is_lost(
