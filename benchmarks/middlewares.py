@@ -47,7 +47,9 @@ def examples() -> dict[str, dict[str, Any]]:
 
 
 def configuration(chosen: dict[str, dict[str, Any]], upstream: int) -> dict[str, Any]:
-    """One router a middleware, and one without."""
+    """One router a middleware, and one without. The server that ``forwardAuth`` asks is there, and says yes."""
+    if "forwardAuth" in chosen:
+        chosen["forwardAuth"]["forwardAuth"]["address"] = f"http://127.0.0.1:{upstream}/auth"
     app = {"loadBalancer": {"servers": [{"url": f"http://127.0.0.1:{upstream}"}]}}
     names = set(re.findall(r'"(?:fallbackS|s)ervice": "(\w+)"', json.dumps(chosen)))
     routers = {

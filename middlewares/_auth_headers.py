@@ -27,44 +27,40 @@ def canonical(name: str) -> str:
 def copy_request_fields(exchange: Exchange, wanted: frozenset[str], trust: bool | None) -> Headers:
     """The client's fields for the auth server. ``wanted``: in lower case, empty for all. ``trust``: what a client says
     with X-Forwarded-* stays (True), goes (False), or only what is written anew goes (None)."""
+    told = _told(exchange, trust is True)
     headers = Headers()
     for name, value in exchange.request.headers.items():
         low = folded(name)
-        if low in _NOT_FOR_AUTH or low in CODEC_FIELDS:
+        if low in told or low in _NOT_FOR_AUTH or low in CODEC_FIELDS:
             continue
         if (wanted and name.lower() not in wanted) or (trust is False and low.startswith(_FORWARDED)):
             continue
         headers.add(name, value)
-    _forward(exchange, headers, trust is True)
+    for name, value in told.values():
+        if value:
+            headers.add(name, value)
     return headers
 
 
-def _forward(exchange: Exchange, headers: Headers, trust: bool) -> None:
-    """Say what is asked for, and by whom."""
+def _told(exchange: Exchange, trust: bool) -> dict[str, tuple[str, str]]:
+    """What is asked for, and by whom: field and value by folded name. They take the place of the client's own."""
     request = exchange.request
     given = request.headers
     peer = exchange.client_address
     chain = [*given.get_all("X-Forwarded-For"), peer] if trust else [peer]
-    values = {
-        "X-Forwarded-For": ", ".join(filter(None, chain)),
-        "X-Forwarded-Method": request.method,
-        "X-Forwarded-Proto": request.scheme,
-        "X-Forwarded-Host": request.authority,
-        "X-Forwarded-Uri": request.target_text(),
-    }
-    for name, value in values.items():
-        said = given.get(name) if trust and name != "X-Forwarded-For" else None
-        _replace(headers, name, said or value)
-    if trust and given.get("X-Forwarded-Port"):
-        _replace(headers, "X-Forwarded-Port", given.get("X-Forwarded-Port") or "")
-
-
-def _replace(headers: Headers, name: str, value: str) -> None:
-    low = folded(name)
-    for known in {known for known, _ in headers.items() if folded(known) == low}:
-        headers.remove(known)
-    if value:
-        headers.set(name, value)
+    values = [
+        ("X-Forwarded-Method", request.method),
+        ("X-Forwarded-Proto", request.scheme),
+        ("X-Forwarded-Host", request.authority),
+        ("X-Forwarded-Uri", request.target_text()),
+    ]
+    if trust:
+        values = [(name, given.get(name) or value) for name, value in values]
+        port = given.get("X-Forwarded-Port")
+        if port:
+            values.append(("X-Forwarded-Port", port))
+    values.insert(0, ("X-Forwarded-For", ", ".join(filter(None, chain))))
+    return {name.lower(): (name, value) for name, value in values}
 
 
 class Adopted:
