@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from edgerouter.http.message import Request
@@ -10,6 +11,7 @@ from edgerouter.middlewares._fields import media_type, weighted
 HTML: Final = "html"
 JSON: Final = "json"
 GRPC: Final = "grpc"
+_COMMON: Final = 200  # characters; what is longer is not remembered
 _JSON_TYPES: Final = ("application/json", "application/problem+json")
 
 
@@ -20,10 +22,18 @@ def preferred_kind(request: Request) -> str:
     lines = request.headers.get_all("Accept")
     if not lines:
         return HTML
-    accepted = weighted(lines)
+    accept = ",".join(lines)
+    return _known(accept) if len(accept) <= _COMMON else _preferred(accept)
+
+
+def _preferred(accept: str) -> str:
+    accepted = weighted([accept])
     json = max([_weight(accepted, kind) for kind in _JSON_TYPES])
     html = _weight(accepted, "text/html")
     return JSON if json > html else HTML
+
+
+_known: Final = lru_cache(maxsize=128)(_preferred)  # browsers send a handful of them
 
 
 def _weight(accepted: dict[str, float], kind: str) -> float:
