@@ -15,6 +15,11 @@ from setuptools import setup
 # A room is listed when a measurement paid for it (docs/decisions/0002-compiled-rooms.md).
 # Not errors.py: mypyc gives subclasses of Exception no defaults of class attributes (``status`` would be missing).
 COMPILED = [
+    "edgerouter/config/decode.py",
+    "edgerouter/config/fit.py",
+    "edgerouter/config/labels.py",
+    "edgerouter/config/nest.py",
+    "edgerouter/config/places.py",
     "edgerouter/http/*.py",
     "edgerouter/contracts/plugins.py",
     "edgerouter/middlewares/_addresses.py",

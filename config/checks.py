@@ -9,7 +9,8 @@ from typing import Final
 
 from edgerouter.config import absent
 from edgerouter.config.effect import without_effect
-from edgerouter.config.fit import Fault, nearest
+from edgerouter.config.fit import nearest
+from edgerouter.config.fit_types import Fault
 from edgerouter.config.resolver_checks import resolver_faults
 from edgerouter.config.static import (
     Address,

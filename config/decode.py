@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, TypeVar
 
-import msgspec
-
 from edgerouter.config import absent, foreign
 from edgerouter.config.dynamic import (
     Certificate,
@@ -21,11 +19,13 @@ from edgerouter.config.dynamic import (
     Router,
     ServersTransport,
     Service,
+    ServiceMiddlewares,
     TlsConfiguration,
     TLSOptions,
     TLSStore,
 )
-from edgerouter.config.fit import Fault, NoOptions, boolean, dotted, fields_of, fit, fit_late, nearest, resolve
+from edgerouter.config.fit import boolean, dotted, fields_of, fit, fit_late, nearest, resolve
+from edgerouter.config.fit_types import Fault, NoOptions
 from edgerouter.config.late import Late
 from edgerouter.config.places import Places, place_of
 from edgerouter.config.static import StaticConfiguration
@@ -288,12 +288,8 @@ def _split_middlewares(value: object, path: Path) -> tuple[object, tuple[str, ..
     listed = next((key for key in value if str(key).lower() == "middlewares"), None)
     if listed is None:
         return value, (), []
-    names, faults = fit({"middlewares": value[listed]}, _Listed, path)
+    names, faults = fit({"middlewares": value[listed]}, ServiceMiddlewares, path)
     return {key: item for key, item in value.items() if key != listed}, names.middlewares if names else (), faults
-
-
-class _Listed(msgspec.Struct, frozen=True):
-    middlewares: tuple[str, ...] = ()
 
 
 def _one(room: str) -> str:

@@ -10,7 +10,8 @@ from msgspec import inspect as shapes
 
 from edgerouter.config.comments import field_comments
 from edgerouter.config.dynamic import Certificate, Router, ServersTransport, TLSOptions, TLSStore
-from edgerouter.config.fit import SECTIONS, Field, NoOptions, fields_of
+from edgerouter.config.fit import SECTIONS, fields_of
+from edgerouter.config.fit_types import Field, NoOptions
 from edgerouter.config.outline import Tables, bare, is_list
 from edgerouter.config.static import StaticConfiguration
 from edgerouter.config.types import Duration, Secret

@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from edgerouter.config.fit import Plain, dotted
+from edgerouter.config.fit import dotted
+from edgerouter.config.fit_types import Plain
 from edgerouter.config.foreign import said_of_template, template
 from edgerouter.config.places import Path, lowered
 from edgerouter.config.types import Problem

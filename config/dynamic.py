@@ -75,6 +75,12 @@ class Service(msgspec.Struct, frozen=True):
     late: Late = ()
 
 
+class ServiceMiddlewares(msgspec.Struct, frozen=True):
+    """What a service of any kind may have beside its kind."""
+
+    middlewares: tuple[str, ...] = ()
+
+
 class ForwardingTimeouts(Model, frozen=True):
     """Seconds; 0 means none."""
 

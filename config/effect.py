@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from edgerouter.config.absent import NO_UDP, STATIC_WITHOUT_EFFECT
-from edgerouter.config.fit import Fault, fields_of
+from edgerouter.config.fit import fields_of
+from edgerouter.config.fit_types import Fault
 from edgerouter.config.places import Path
 from edgerouter.config.static import StaticConfiguration, effective_entry_points, parse_address
 

@@ -15,11 +15,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import inspect as shapes
 
+from edgerouter.config.fit_types import Fault, Field, NoOptions, Path, Plain
 from edgerouter.config.late import Late, refers
 from edgerouter.config.types import Duration, Secret, decode_hook
 
 T = TypeVar("T")
-Path = tuple[str, ...]
 Table = Mapping[str, Any]  # name -> options class, or None where there are no options
 
 TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))  # as Go's strconv.ParseBool reads them
@@ -32,24 +32,6 @@ _UNTEXTUAL: Final = (shapes.BoolType, shapes.IntType, shapes.FloatType, shapes.L
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
 _AT: Final = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
-
-
-class Plain(str):
-    """An unquoted scalar of a YAML file, as it is written: its type is the option's, so 1.10 stays 1.10 as text."""
-
-    __slots__ = ()
-
-
-class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Stands for the options of a plugin that has none."""
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """``path`` from the fitted object's root; ``hint`` says what to write instead."""
-
-    path: Path
-    message: str
-    hint: str = ""
 
 
 def dotted(path: Iterable[str]) -> str:
@@ -96,16 +78,6 @@ def boolean(value: object) -> bool | None:
         return value
     text = str(value) if isinstance(value, (str, int)) else ""
     return True if text in TRUE else False if text in FALSE else None
-
-
-class Field(msgspec.Struct, frozen=True):
-    """One option: its outside name, the field's own name, its shape."""
-
-    name: str
-    attribute: str
-    shape: Any
-    required: bool
-    default: Any
 
 
 @cache
@@ -278,6 +250,7 @@ class _Walk:
             if isinstance(below, Mapping) and str(key).lower() not in known
         }
         for key, below in named.items():
+            made: Any
             made, faults = fit(below, options, (*path, name, key), self.open_tables)
             self.faults.extend(faults)
             self._keep(sections, f"{name}-{key}", made, path)

@@ -97,8 +97,14 @@ def holds(value: object, mark: str) -> bool:
     if isinstance(value, str):
         return mark in value
     if isinstance(value, (dict, Mapping)):
-        return any(mark in str(key) or holds(item, mark) for key, item in value.items())
-    return isinstance(value, (list, tuple)) and any(holds(item, mark) for item in value)
+        for key, item in value.items():
+            if mark in str(key) or holds(item, mark):
+                return True
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            if holds(item, mark):
+                return True
+    return False
 
 
 def templates_in(value: object) -> tuple[Path, Said] | None:

@@ -7,15 +7,16 @@ container, which network and which default rule is the providers' matter.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from edgerouter.config.decode import Kinds, decode_dynamic
-from edgerouter.config.dynamic import DynamicConfiguration, Model, Service
-from edgerouter.config.fit import Plain, boolean, closest, dotted, fit
+from edgerouter.config.dynamic import DynamicConfiguration, Service
+from edgerouter.config.fit import boolean, closest, dotted, fit
+from edgerouter.config.fit_types import Plain
+from edgerouter.config.label_types import LabelPlaces, LabelResult, ServerLabels
 from edgerouter.config.legacy_labels import may_be_old, modernize
 from edgerouter.config.nest import MOST_PARTS, child, finish, grow, same, split
 from edgerouter.config.places import Path, lowered
@@ -25,33 +26,6 @@ _SECTIONS: Final = ("http", "tcp", "udp", "tls")
 _APART: Final = ("enable", "port", "priority", "docker", "swarm")
 _OTHERS: Final = ("consulcatalog", "nomad", "ecs", "tags", "domain")
 _FILE_ONLY: Final = ("weighted", "mirroring", "failover", "highestrandomweight")
-
-
-class ServerLabels(Model, frozen=True):
-    """``loadbalancer.server.*``: the one server that a workload is. 0, "" and None: not given."""
-
-    port: int = 0
-    scheme: str = ""
-    url: str = ""
-    weight: int | None = None
-    preserve_path: bool = False
-
-
-class LabelResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a workload's labels say.
-
-    ``enable``, ``port``, ``priority``: the workload-wide labels, None when absent (a bad ``enable`` counts as False).
-    ``docker`` and ``swarm``: what stands below, by lower-cased name. ``servers``: service name -> its one server.
-    """
-
-    enable: bool | None = None
-    port: int | None = None
-    priority: int | None = None
-    docker: dict[str, str] = {}
-    swarm: dict[str, str] = {}
-    configuration: DynamicConfiguration = DynamicConfiguration()
-    servers: dict[str, ServerLabels] = {}
-    problems: tuple[Problem, ...] = ()
 
 
 def decode_labels(
@@ -67,6 +41,7 @@ def decode_labels(
     a problem's ``source`` is the label.
     """
     reader = _Labels(labels, prefixes)
+    names_routers = any(map(_names_router, reader.written))
     reader.modernize(name)
     tree = reader.tree()
     servers, refused = reader.servers(tree)
@@ -75,6 +50,7 @@ def decode_labels(
         enable=reader.enable(),
         port=reader.number("port", 1, 65535),
         priority=reader.number("priority", -(2**63), 2**63 - 1001),
+        names_routers=names_routers,
         docker=reader.below("docker"),
         swarm=reader.below("swarm"),
         configuration=_with_refused(configuration, refused),
@@ -92,36 +68,12 @@ def _with_refused(configuration: DynamicConfiguration, refused: dict[str, str]) 
     return msgspec.structs.replace(configuration, http=http)
 
 
-class _Places(Mapping[Path, str]):
-    """Which label speaks first of what. Worked out when somebody asks: most labels have no faults."""
-
-    def __init__(self) -> None:
-        self.labels: dict[Path, str] = {}  # lower-cased path -> the label
-
-    @cached_property
-    def _all(self) -> dict[Path, str]:
-        found: dict[Path, str] = {}
-        for at, label in self.labels.items():
-            for length in range(len(at), 0, -1):
-                found.setdefault(at[:length], f"label {label}")
-        return found
-
-    def __getitem__(self, at: Path) -> str:
-        return self._all[at]
-
-    def __iter__(self) -> Iterator[Path]:
-        return iter(self._all)
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-
 class _Labels:
     """The labels that count, by path below the prefix."""
 
     def __init__(self, labels: Mapping[str, str], prefixes: tuple[str, ...]) -> None:
         self.problems: list[Problem] = []
-        self.places = _Places()
+        self.places = LabelPlaces()
         self.paths: dict[Path, tuple[Path, str]] = {}  # lower-cased path -> path as written, value
         self.written: dict[Path, str] = {}  # lower-cased path -> the label
         self.old: set[Path] = set()  # of Traefik 1.x
@@ -264,6 +216,10 @@ class _Labels:
         label = next((self.places[at[:n]] for n in range(len(at), 0, -1) if at[:n] in self.places), "labels")
         self.problems.append(Problem(dotted(path), message, hint, label))
         return f"{dotted(path)}: {message}"
+
+
+def _names_router(at: Path) -> bool:
+    return (at[:2] == ("http", "routers") and len(at) > 2) or at[:2] == ("frontend", "rule")
 
 
 def _unfit(at: Path) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec import inspect as shapes
 
-from edgerouter.config.fit import MANY, SECTIONS, NoOptions, Table, fields_of, struct_of
+from edgerouter.config.fit import MANY, SECTIONS, Table, fields_of, struct_of
+from edgerouter.config.fit_types import NoOptions
 from edgerouter.config.nest import INDEX
 from edgerouter.config.places import Path
 from edgerouter.config.static import StaticConfiguration

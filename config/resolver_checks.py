@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from edgerouter.config.fit import Fault, nearest
+from edgerouter.config.fit import nearest
+from edgerouter.config.fit_types import Fault
 from edgerouter.config.resolvers import Acme, CertificateResolver, OnDemand
 from edgerouter.config.static import EntryPoint
 

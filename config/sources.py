@@ -13,7 +13,8 @@ import msgspec
 
 from edgerouter.config import absent, checks, legacy
 from edgerouter.config.documents import Document, read_document
-from edgerouter.config.fit import Fault, Table, boolean, dotted, fit_partly
+from edgerouter.config.fit import Table, boolean, dotted, fit_partly
+from edgerouter.config.fit_types import Fault
 from edgerouter.config.flags import Setting, Settings, read_environment, read_flags
 from edgerouter.config.nest import child, finish, grow, same
 from edgerouter.config.outline import Tables

@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from edgerouter.config.dynamic import DynamicConfiguration, Router, TlsConfiguration, TLSStore
-from edgerouter.config.labels import LabelResult, decode_labels
+from edgerouter.config.label_types import LabelResult
+from edgerouter.config.labels import decode_labels
 from edgerouter.config.types import Problem
 from edgerouter.contracts.snapshot import Snapshot, Workload
 from edgerouter.providers._default_rule import Template
@@ -172,7 +173,7 @@ def _item(bearer: Bearer, result: LabelResult, configuration: DynamicConfigurati
         created=bearer.created,
         asleep=bearer.state.reason if bearer.state is not None else "",
         keep_live=bearer.keep_live,
-        names_routers=_names_routers(bearer.labels, settings.prefixes),
+        names_routers=result.names_routers,
         reach=lambda port: bearer.reach(result, port),
     )
 
@@ -205,11 +206,6 @@ def _wishes(result: LabelResult) -> dict[str, Wish]:
         )
         for name, server in result.servers.items()
     }
-
-
-def _names_routers(labels: Mapping[str, str], prefixes: Sequence[str]) -> bool:
-    starts = tuple(f"{prefix.lower()}.{path}" for prefix in prefixes for path in ("http.routers.", "frontend.rule"))
-    return any(key.lower().startswith(starts) for key in labels)
 
 
 def is_true(text: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from edgerouter.config.labels import LabelResult
+from edgerouter.config.label_types import LabelResult
 from edgerouter.contracts.snapshot import Snapshot
 from edgerouter.providers import _decision
 from edgerouter.providers._decision import Bearer, Decoded, Settings, Verdict, is_true

@@ -101,7 +101,44 @@ class Config(msgspec.Struct, frozen=True, rename="pascal"):
 class HostConfig(msgspec.Struct, frozen=True, rename="pascal"):
     """The same, of the host's side."""
 
-    network_mode: str = "default"
+    network_mode: str = ""
+
+
+class Port(msgspec.Struct, frozen=True, rename="pascal"):
+    """A port that is exposed (``private_port``), or published too."""
+
+    private_port: int
+    public_port: int = 0
+    type: str = ""
+    ip: str = msgspec.field(default="", name="IP")
+
+
+class Endpoint(msgspec.Struct, frozen=True, rename="pascal"):
+    """A container's place in a network."""
+
+    network_id: str = msgspec.field(default="", name="NetworkID")
+    ip_address: str = msgspec.field(default="", name="IPAddress")
+    global_ipv6_address: str = msgspec.field(default="", name="GlobalIPv6Address")
+    gateway: str = ""
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, rename="pascal"):
+    """A container's networks by name."""
+
+    networks: dict[str, Endpoint] | None = None
+
+
+class Listed(msgspec.Struct, frozen=True, rename="pascal"):
+    """Of an entry of the listing what counts. What may be null is written as such: lists and maps of Go."""
+
+    id: str
+    names: tuple[str, ...] | None = None
+    state: str = ""
+    status: str = ""
+    labels: dict[str, str] | None = None
+    ports: tuple[Port, ...] | None = None
+    host_config: HostConfig | None = None
+    network_settings: NetworkSettings | None = None
 
 
 class Inspection(msgspec.Struct, frozen=True, rename="pascal"):
@@ -116,29 +153,28 @@ class Inspection(msgspec.Struct, frozen=True, rename="pascal"):
 _NO_CONFIG: Final = Config()
 
 
-def health_of(listed: Mapping[str, Any]) -> str:
+def health_of(listed: Listed) -> str:
     """Return starting, healthy, unhealthy or "" from a listing's Status."""
-    found = _HEALTH.search(str(listed.get("Status", "")))
+    found = _HEALTH.search(listed.status)
     return found.group(1) if found else ""
 
 
-def _health(listed: Mapping[str, Any], inspected: Inspection) -> str:
+def _health(listed: Listed, inspected: Inspection) -> str:
     """As ``health_of``; Podman's listings do not tell it, its inspections do."""
     health = inspected.state.health if inspected.state is not None else None
     status = health.status if health is not None else ""
     return health_of(listed) or (status if status in ("starting", "healthy", "unhealthy") else "")
 
 
-def _network_mode(listed: Mapping[str, Any], inspected: Inspection) -> str:
-    told = listed.get("HostConfig")
-    if told:
-        return str(told.get("NetworkMode", "default"))
-    return inspected.host_config.network_mode if inspected.host_config is not None else "default"  # Podman
+def _network_mode(listed: Listed, inspected: Inspection) -> str:
+    """Podman's listings do not tell it."""
+    told = (host.network_mode for host in (listed.host_config, inspected.host_config) if host is not None)
+    return next(filter(None, told), "default")
 
 
-def _exit_code(listed: Mapping[str, Any]) -> str:
+def _exit_code(listed: Listed) -> str:
     """The code only: the rest of Status tells the time and would make every listing a change."""
-    found = _EXITED.search(str(listed.get("Status", ""))) if listed.get("State") == "exited" else None
+    found = _EXITED.search(listed.status) if listed.state == "exited" else None
     return found.group(1) if found else ""
 
 
@@ -153,8 +189,8 @@ def signal_number(text: object) -> str:
     return str(int(Signals.__members__.get(name, SIGTERM)))
 
 
-def _exposed(listed: Mapping[str, Any], config: Config) -> tuple[int, ...]:
-    ports = {int(entry["PrivatePort"]) for entry in listed.get("Ports") or () if entry.get("Type") == "tcp"}
+def _exposed(listed: Listed, config: Config) -> tuple[int, ...]:
+    ports = {port.private_port for port in listed.ports or () if port.type == "tcp"}
     for text in config.exposed_ports or ():
         number, _, protocol = text.partition("/")
         if protocol in ("", "tcp") and number.isdigit():
@@ -162,26 +198,30 @@ def _exposed(listed: Mapping[str, Any], config: Config) -> tuple[int, ...]:
     return tuple(sorted(ports))
 
 
-def _bindings(listed: Mapping[str, Any]) -> tuple[Binding, ...]:
+def _bindings(listed: Listed) -> tuple[Binding, ...]:
     return tuple(
-        Binding(int(entry["PrivatePort"]), str(entry.get("IP", "")), int(entry["PublicPort"]))
-        for entry in listed.get("Ports") or ()
-        if entry.get("Type") == "tcp" and entry.get("PublicPort")
+        [
+            Binding(port.private_port, port.ip, port.public_port)
+            for port in listed.ports or ()
+            if port.type == "tcp" and port.public_port
+        ]
     )
 
 
-def _attachments(listed: Mapping[str, Any], drivers: Mapping[str, str]) -> tuple[Attachment, ...]:
-    networks = (listed.get("NetworkSettings") or {}).get("Networks") or {}
+def _attachments(listed: Listed, drivers: Mapping[str, str]) -> tuple[Attachment, ...]:
+    networks = listed.network_settings.networks if listed.network_settings is not None else None
     return tuple(
-        Attachment(
-            name=name,
-            id=str(entry.get("NetworkID", "")),
-            ip=str(entry.get("IPAddress", "")),
-            ip6=str(entry.get("GlobalIPv6Address", "")),
-            gateway=str(entry.get("Gateway", "")),
-            driver=drivers.get(str(entry.get("NetworkID", "")), ""),
-        )
-        for name, entry in sorted(networks.items())
+        [
+            Attachment(
+                name=name,
+                id=entry.network_id,
+                ip=entry.ip_address,
+                ip6=entry.global_ipv6_address,
+                gateway=entry.gateway,
+                driver=drivers.get(entry.network_id, ""),
+            )
+            for name, entry in sorted((networks or {}).items())
+        ]
     )
 
 
@@ -192,19 +232,18 @@ def _last_check(inspected: Inspection) -> str:
 
 
 def read_container(
-    listed: Mapping[str, Any], inspected: Inspection, drivers: Mapping[str, str], leaving: bool = False
+    listed: Listed, inspected: Inspection, drivers: Mapping[str, str], leaving: bool = False
 ) -> Container:
     """Make facts of one entry of the listing and its inspection; ``drivers`` is network id -> driver."""
     config = inspected.config or _NO_CONFIG
-    names = sorted(listed.get("Names") or (), key=lambda name: str(name).count("/"))  # links are /other/alias
-    state = str(listed.get("State", ""))
+    names = sorted(listed.names or (), key=lambda name: name.count("/"))  # links are /other/alias
     return Container(
-        id=str(listed["Id"]),
-        name=str(names[0]).lstrip("/") if names else str(listed["Id"])[:12],
-        state=state,
-        health=_health(listed, inspected) if state == "running" else "",
+        id=listed.id,
+        name=names[0].lstrip("/") if names else listed.id[:12],
+        state=listed.state,
+        health=_health(listed, inspected) if listed.state == "running" else "",
         exit_code=_exit_code(listed),
-        labels={str(key): str(value) for key, value in (listed.get("Labels") or {}).items()},
+        labels=listed.labels or {},
         network_mode=_network_mode(listed, inspected),
         attachments=_attachments(listed, drivers),
         ports=_exposed(listed, config),

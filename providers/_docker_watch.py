@@ -17,6 +17,7 @@ from edgerouter.providers._docker_decide import decide
 from edgerouter.providers._docker_facts import (
     Container,
     Inspection,
+    Listed,
     Place,
     find_place,
     health_of,
@@ -108,20 +109,20 @@ class Watch(Follow):
 
     async def renew(self) -> None:
         """See ``Follow``."""
-        listed, networks = await asyncio.gather(self.client.containers(), self.client.networks())
+        listed, networks = await asyncio.gather(self.client.containers(Listed), self.client.networks())
         drivers = read_drivers(networks)
         await self._inspect(listed)
         self.containers = [
-            read_container(entry, self.inspected[entry["Id"]][1], drivers)
+            read_container(entry, self.inspected[entry.id][1], drivers)
             for entry in listed
-            if entry["Id"] in self.inspected
+            if entry.id in self.inspected
         ]
         self._apply_leaving()
 
-    async def _inspect(self, listed: Sequence[dict[str, Any]]) -> None:
+    async def _inspect(self, listed: Sequence[Listed]) -> None:
         """Inspect what is new or changed its state; all else is known."""
         gate = asyncio.Semaphore(INSPECT_AT_ONCE)
-        wanted = {entry["Id"]: (str(entry.get("State")), health_of(entry)) for entry in listed}
+        wanted = {entry.id: (entry.state, health_of(entry)) for entry in listed}
         self.inspected = {key: kept for key, kept in self.inspected.items() if key in wanted}
 
         async def one(container_id: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from edgerouter.config.decode import Kinds, decode_middleware, decode_router, decode_service
 from edgerouter.config.dynamic import Certificate, Middleware, Router, RouterTLS, Service
-from edgerouter.config.fit import Plain
+from edgerouter.config.fit_types import Plain
 from edgerouter.config.nest import finish, grow
 from edgerouter.config.types import Problem
 from edgerouter.config.v1_middlewares import Step, is_true

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from edgerouter.config.fit import Plain
+from edgerouter.config.fit_types import Plain
 from edgerouter.config.nest import finish, grow
 from edgerouter.config.types import Problem
 from edgerouter.config.v1_middlewares import Step, backend_steps, is_true

@@ -101,9 +101,9 @@ class DockerClient:
         if user:
             self._docker.session.headers["Authorization"] = _basic(user, password)
 
-    async def containers(self) -> list[dict[str, Any]]:
-        """Return all containers, running or not, as the daemon lists them."""
-        return [container._container for container in await self._docker.containers.list(all=True)]
+    async def containers(self, shape: type[T]) -> list[T]:
+        """Return what ``shape`` holds of all containers, running or not, as the daemon lists them."""
+        return msgspec.json.decode(await self._read("containers/json?all=true"), type=list[shape])  # type: ignore[valid-type]
 
     async def inspect(self, container_id: str, shape: type[T]) -> T | None:
         """Return what ``shape`` holds of all that is known of a container; None when it is gone."""

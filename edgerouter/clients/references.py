@@ -17,11 +17,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from edgerouter.config.fit import Fault, dotted, fit
+from edgerouter.config.fit import dotted, fit
+from edgerouter.config.fit_types import Fault
+from edgerouter.config.foreign import holds
 from edgerouter.config.late import REFERENCE, at, refers
 from edgerouter.config.types import decode_hook
 
 T = TypeVar("T")
+_MARK: Final = "${"  # without it there is no reference: most options have none
 _LARGEST: Final = 1 << 20  # bytes
 
 
@@ -34,6 +37,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     def barred(self, provider: str, options: Any) -> tuple[str, str] | None:
         """The sentence and hint for options that refer to what this provider may not, or None."""
+        if not holds(options, _MARK):
+            return None
         for kind, name in references(options):
             if kind == "env" and provider in self.guard:
                 hint = f"set providers.{provider}.allowInternal=true to trust labels, or define it in a file"
@@ -81,8 +86,10 @@ class Resolver:
     def typed(self, options: Any, cls: type[T]) -> T:
         """Plain options with values, as a ``cls``: what a value from elsewhere holds is read as text of a file is.
         Raises ValueError that names option and reference, and never quotes a value."""
+        if not holds(options, _MARK):
+            return msgspec.convert(options, cls, dec_hook=decode_hook)
         resolved = self.resolve(options)
-        if next(references(options), None) is None:
+        if next(references(options), None) is None:  # escaped ones only
             return msgspec.convert(resolved, cls, dec_hook=decode_hook)
         made, faults = fit(resolved, cls)
         if made is None:

@@ -26,6 +26,7 @@ from edgerouter.control.build_services import DEFAULT_TRANSPORT, Node, Services,
 from edgerouter.control.build_tls import HostNames, Tls, certificate_views, with_faults
 from edgerouter.control.build_tls_options import make_options, with_values
 from edgerouter.control.build_transports import PlannedTransports, plan_transports
+from edgerouter.control.build_trial import Trials
 from edgerouter.control.build_types import Build, Fault, Inputs, status
 from edgerouter.control.build_verdicts import judge
 from edgerouter.control.health_trees import children_of
@@ -77,9 +78,9 @@ class Builder:
         whole = self._aggregator.aggregate({PRESET: SNAPSHOT, **inputs.snapshots})
         found = _problems_by_provider(inputs)
         service_names = Names("service", whole.services, found)
-        limits = Limits(inputs.guard, inputs.roots)
+        limits, trials = Limits(inputs.guard, inputs.roots), Trials()
         middlewares = Middlewares(
-            self._steps.all(whole.middlewares, lambda name, middleware: make_step(name, middleware, limits)),
+            self._steps.all(whole.middlewares, lambda name, middleware: make_step(name, middleware, limits, trials)),
             whole.services,
             Names("middleware", whole.middlewares, found),
             service_names,
@@ -87,7 +88,7 @@ class Builder:
         )
         transports = plan_transports(whole.transports, whole.late_transports, limits)
         services = Services(
-            self._nodes.all(whole.services, lambda name, service: make_node(name, service, limits)),
+            self._nodes.all(whole.services, lambda name, service: make_node(name, service, limits, trials)),
             transports,
             middlewares,
             service_names,

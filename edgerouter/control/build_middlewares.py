@@ -15,7 +15,7 @@ from edgerouter.contracts.plan import MiddlewareEntry
 from edgerouter.control.aggregate import MIDDLEWARE_PATHS, SERVICE_PATHS, names_at, provider_of, qualify_options
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden, revealed
-from edgerouter.control.build_trial import try_middleware, with_values
+from edgerouter.control.build_trial import Trials, with_values
 from edgerouter.control.build_types import Fault, Link, Step, refusal
 from edgerouter.control.presets import PRESET
 
@@ -32,23 +32,23 @@ def plain_options(given: Middleware | Service, name: str) -> dict[str, Any]:
     return plain
 
 
-def make_step(name: str, middleware: Middleware, limits: Limits = NO_LIMITS) -> Step:
+def make_step(name: str, middleware: Middleware, limits: Limits = NO_LIMITS, trials: Trials | None = None) -> Step:
     """One middleware by itself, before its references are looked at."""
     try:
-        return _make_step(name, middleware, limits)
+        return _make_step(name, middleware, limits, trials or Trials())
     except Exception as error:  # options are a plugin's, and a plugin may be anybody's: only its users are refused
         fault = Fault("", f"its options cannot be understood: {type(error).__name__}: {error}")
         return Step(name, middleware.kind, {}, None, (fault,))
 
 
-def _make_step(name: str, middleware: Middleware, limits: Limits) -> Step:
+def _make_step(name: str, middleware: Middleware, limits: Limits, trials: Trials) -> Step:
     if middleware.refused:
         return Step(name, middleware.kind, {}, None, (Fault("", middleware.refused, told=True),))
     plain = plain_options(middleware, name)
     chain = names_at(plain, MIDDLEWARE_PATHS) if middleware.kind == CHAIN else None
     barred = limits.barred(provider_of(name), plain)
     faults = not_there_yet(middleware.kind, valued("middlewares", middleware, plain, barred is None))
-    wrong = "" if chain is not None or barred is not None else try_middleware(name, middleware.kind, plain)
+    wrong = "" if chain is not None or barred is not None else trials.middleware(name, middleware.kind, plain)
     if barred is not None:
         faults = (Fault(middleware.kind, *barred), *faults)
     elif wrong:

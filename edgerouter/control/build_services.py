@@ -16,7 +16,7 @@ from edgerouter.control.build_middlewares import NO_LIMITS, Middlewares, not_the
 from edgerouter.control.build_names import Names, guarded
 from edgerouter.control.build_plain import hidden, revealed
 from edgerouter.control.build_transports import PlannedTransports
-from edgerouter.control.build_trial import try_service
+from edgerouter.control.build_trial import Trials
 from edgerouter.control.build_types import Fault, refusal
 from edgerouter.services._load_balancer_options import ServerOptions
 
@@ -39,16 +39,16 @@ class Node(msgspec.Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
 
 
-def make_node(name: str, service: Service, limits: Limits = NO_LIMITS) -> Node:
+def make_node(name: str, service: Service, limits: Limits = NO_LIMITS, trials: Trials | None = None) -> Node:
     """Take a service apart."""
     try:
-        return _make_node(name, service, limits)
+        return _make_node(name, service, limits, trials or Trials())
     except Exception as error:  # options are a plugin's, and a plugin may be anybody's: only its users are refused
         fault = Fault("", f"its options cannot be understood: {type(error).__name__}: {error}")
         return Node(name, service.kind, {}, None, (), service.middlewares, (), "", (fault,))
 
 
-def _make_node(name: str, service: Service, limits: Limits) -> Node:
+def _make_node(name: str, service: Service, limits: Limits, trials: Trials) -> Node:
     if service.refused:
         told = (Fault("", service.refused, told=True),)
         return Node(name, service.kind, {}, None, (), service.middlewares, (), "", told)
@@ -58,7 +58,7 @@ def _make_node(name: str, service: Service, limits: Limits) -> Node:
     given, unread = ((), "") if barred is not None else _servers(plain.pop("servers", ()))
     servers = tuple(server for server in given if server.url.startswith(_SCHEMES))
     faults.extend(_server_fault(server, not servers) for server in given if server not in servers)
-    wrong = "" if barred is not None else unread or try_service(name, service.kind, plain)
+    wrong = "" if barred is not None else unread or trials.service(name, service.kind, plain)
     if barred is not None:
         faults.insert(0, Fault(service.kind, *barred))
     elif wrong:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from edgerouter.clients.references import Resolver
 from edgerouter.contracts.plugins import PluginContext
 from edgerouter.control.build_plain import masked
@@ -21,16 +23,35 @@ def _context(name: str, records: SharedRecords) -> PluginContext:
     return PluginContext(name, "", "", lambda service: None, records, lambda: 0.0, 0)
 
 
-def try_middleware(name: str, kind: str, plain: Any) -> str:
-    """What is wrong with the options, "" when nothing is. Kinds that nobody has are somebody else's question."""
-    plugin = load("middlewares").get(kind)
-    return "" if plugin is None else _said(plugin, plain, (_context(name, SharedRecords()),))
+class Trials:
+    """Of one build. Options that are alike and were found good are not tried again: of a thousand containers most strip
+    the same prefix or none. The next build tries anew, since files and variables may have changed."""
 
+    def __init__(self) -> None:
+        self._good: set[tuple[str, str, bytes]] = set()
 
-def try_service(name: str, kind: str, plain: Any) -> str:
-    """The same for a service, without its servers."""
-    plugin = load("services").get(kind)
-    return "" if plugin is None else _said(plugin, plain, (_context(name, _RECORDS), []))
+    def middleware(self, name: str, kind: str, plain: Any) -> str:
+        """What is wrong with the options, "" when nothing is. Kinds that nobody has are somebody else's question."""
+        return self._said("middlewares", name, kind, plain)
+
+    def service(self, name: str, kind: str, plain: Any) -> str:
+        """The same for a service, without its servers."""
+        return self._said("services", name, kind, plain)
+
+    def _said(self, room: str, name: str, kind: str, plain: Any) -> str:
+        plugin = load(room).get(kind)
+        if plugin is None:
+            return ""
+        key = (room, kind, msgspec.msgpack.encode(plain))
+        if key in self._good:
+            return ""
+        if room == "services":
+            wrong = _said(plugin, plain, (_context(name, _RECORDS), []))
+        else:
+            wrong = _said(plugin, plain, (_context(name, SharedRecords()),))
+        if not wrong:
+            self._good.add(key)
+        return wrong
 
 
 def with_values(room: str, kind: str, plain: Any) -> Any:

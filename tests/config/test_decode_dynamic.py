@@ -10,7 +10,8 @@ import pytest
 from edgerouter.config.decode import decode_dynamic
 from edgerouter.config.documents import read_yaml
 from edgerouter.config.dynamic import DynamicConfiguration, Model, Router, RouterTLS
-from edgerouter.config.fit import Plain, fit
+from edgerouter.config.fit import fit
+from edgerouter.config.fit_types import Plain
 from edgerouter.config.types import Duration, Problem, Secret
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from edgerouter.config.dynamic import Domain, Model, Router, RouterTLS
-from edgerouter.config.labels import LabelResult, ServerLabels, decode_labels
+from edgerouter.config.label_types import LabelResult, ServerLabels
+from edgerouter.config.labels import decode_labels
 
 
 class Strip(Model, frozen=True):
@@ -251,3 +252,20 @@ def test_tcp_and_udp_are_kept() -> None:
     assert result.configuration.tcp == {"routers": {"t": {"rule": "HostSNI(`*`)"}}}
     assert result.configuration.udp == {"services": {"u": {"loadbalancer": {"server": {"port": 53}}}}}
     assert [(p.path, p.severity) for p in result.problems] == [("tcp", "warning"), ("udp", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ("traefik.http.routers.r.rule=Host(`a`)", True),
+        ("Edgerouter.HTTP.Routers.r.nonsense=x", True),
+        ("traefik.frontend.rule=Host:a", True),
+        ("traefik.api.frontend.rule=Host:a", False),
+        ("traefik.http.routers=x", False),
+        ("traefik.http.services.s.loadbalancer.server.port=80", False),
+        ("other.http.routers.r.rule=Host(`a`)", False),
+    ],
+)
+def test_whether_labels_name_a_router(label: str, names: bool) -> None:
+    """Where they do none is invented, were it one that cannot be used."""
+    assert decode(label).names_routers is names

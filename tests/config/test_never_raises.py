@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edgerouter.config.decode import decode_dynamic
 from edgerouter.config.documents import read_toml, read_yaml
 from edgerouter.config.dynamic import DynamicConfiguration, Model
-from edgerouter.config.fit import Plain
+from edgerouter.config.fit_types import Plain
 from edgerouter.config.labels import decode_labels
 from edgerouter.config.sources import load_static
 

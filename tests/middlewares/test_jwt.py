@@ -17,7 +17,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 from proxy_rig import Rig, answering
 from steps import ask, make
 
-from edgerouter.control.build_trial import try_middleware
+from edgerouter.control.build_trial import Trials
 from edgerouter.http.exchange import Exchange
 from edgerouter.middlewares import _key_source
 
@@ -102,7 +102,7 @@ async def test_public_keys(alg: str, key: Any, tmp_path: Path) -> None:
     for options in ({"publicKey": file.read_text()}, {"publicKeyFile": str(file)}):
         step = make("jwt", options)
         assert (await status(step, signed(GOOD, key, alg)))[0] == 200
-        assert try_middleware("m@file", "jwt", options) == ""
+        assert Trials().middleware("m@file", "jwt", options) == ""
     other = make("jwt", {"publicKey": PEM if key is not RSA else OTHER.as_pem(private=False).decode()})
     assert (await status(other, signed(GOOD, key, alg)))[0] == 401
     narrow = make("jwt", {"publicKeyFile": str(file), "algorithms": ["RS384"]})
@@ -284,4 +284,4 @@ def _answer(body: str) -> bytes:
     ],
 )
 def test_bad_options_are_named_by_the_control_process(options: dict[str, Any], message: str) -> None:
-    assert message in try_middleware("m@file", "jwt", options)
+    assert message in Trials().middleware("m@file", "jwt", options)

@@ -15,6 +15,7 @@ from edgerouter.providers._default_rule import Template, TemplateError, normaliz
 from edgerouter.providers._docker_facts import (
     Container,
     Inspection,
+    Listed,
     Place,
     find_place,
     health_of,
@@ -134,7 +135,7 @@ def test_normalize(name: str, expected: str) -> None:
     ],
 )
 def test_health_stands_in_the_listing(status: str, health: str) -> None:
-    assert health_of({"Status": status}) == health
+    assert health_of(Listed("abc", status=status)) == health
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,8 @@ def listed(**more: Any) -> dict[str, Any]:
 
 
 def read(entry: dict[str, Any], inspected: dict[str, Any], drivers: dict[str, str] | None = None) -> Container:
-    return read_container(entry, msgspec.json.decode(json.dumps(inspected), type=Inspection), drivers or {})
+    given = msgspec.json.decode(json.dumps(entry), type=Listed)
+    return read_container(given, msgspec.json.decode(json.dumps(inspected), type=Inspection), drivers or {})
 
 
 def test_a_container_is_read_from_listing_and_inspection() -> None:

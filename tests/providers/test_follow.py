@@ -26,7 +26,8 @@ class Events:
 class Listing(Follow):
     """Finds nothing, and rests until an event comes."""
 
-    listings = 0
+    listings = decisions = 0
+    facts_now: tuple[str, ...] = ()
 
     def mark(self, event: dict[str, Any]) -> bool:
         return False
@@ -35,10 +36,11 @@ class Listing(Follow):
         self.listings += 1
 
     def known(self) -> tuple[str, ...]:
-        return ()
+        return self.facts_now
 
     def decide(self, known: tuple[str, ...]) -> Snapshot:
-        return Snapshot()
+        self.decisions += 1
+        return Snapshot(sleeping=dict.fromkeys(known, "it is away"))
 
     def rest(self, heard: bool) -> float:
         return 60.0
@@ -70,3 +72,24 @@ async def test_a_stop_that_comes_with_an_event_is_a_stop(turns: int) -> None:
         task.cancel()
         ended, _ = await asyncio.wait([task], timeout=5)
     assert ended and task.cancelled(), f"it still lists: {follow.listings} times"
+
+
+async def test_only_a_listing_that_finds_something_new_is_decided_upon() -> None:
+    events = Events()
+    follow = Listing(events)  # type: ignore[arg-type]
+    found = follow.run(follow=True)
+    try:
+        async with asyncio.timeout(30):
+            assert (await anext(found)).sleeping == {}
+            answer = asyncio.create_task(anext(found))
+            for listings in (2, 3):
+                events.queue.put_nowait({})
+                while follow.listings < listings:
+                    await asyncio.sleep(0)
+            await passes(20)
+            assert follow.decisions == 1 and not answer.done()
+            follow.facts_now = ("shop",)
+            events.queue.put_nowait({})
+            assert (await answer).sleeping == {"shop": "it is away"} and follow.decisions == 2
+    finally:
+        await found.aclose()
