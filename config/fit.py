@@ -30,6 +30,7 @@ VALUE_KEY: Final = "="  # key of a value that was given where options were given
 _DROP: Final = object()
 _UNTEXTUAL: Final = (shapes.BoolType, shapes.IntType, shapes.FloatType, shapes.LiteralType, shapes.EnumType)
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
+_WHOLE: Final = re.compile(r"\s*[-+]?[0-9]{1,19}\s*")
 _FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?")
 _AT: Final = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
 
@@ -324,7 +325,7 @@ class _Walk:
             return int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,19}\s*", value):
+        if isinstance(value, str) and _WHOLE.fullmatch(value):
             return int(value)
         return self.fault(path, f"expected a whole number, got {_short(value)}")
 

@@ -25,6 +25,7 @@ from edgerouter.config.types import Problem
 _SECTIONS: Final = ("http", "tcp", "udp", "tls")
 _APART: Final = ("enable", "port", "priority", "docker", "swarm")
 _OTHERS: Final = ("consulcatalog", "nomad", "ecs", "tags", "domain")
+_WHOLE: Final = re.compile(r"[-+]?\d{1,19}")
 _FILE_ONLY: Final = ("weighted", "mirroring", "failover", "highestrandomweight")
 
 
@@ -139,7 +140,7 @@ class _Labels:
         if at not in self.paths:
             return None
         text = self.paths[at][1].strip()
-        if re.fullmatch(r"[-+]?\d{1,19}", text) and least <= int(text) <= most:
+        if _WHOLE.fullmatch(text) and least <= int(text) <= most:
             return int(text)
         self.problem(name, self.written[at], f"expected a whole number from {least} to {most}, got {text[:40]!r}")
         return None
