@@ -1,9 +1,10 @@
 """What attackers send, row by row, through middlewares in a real engine: header injection, open redirects, path tricks,
-cache poisoning, and bodies whose length a middleware changes."""
+ways around authentication, forged cookies, cache poisoning, and bodies whose length a middleware changes."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import re
 from typing import Any
@@ -107,6 +108,90 @@ async def test_paths_do_not_climb(step: tuple[str, dict[str, Any]], target: str)
         assert len(re.findall("%25", path)) == len(re.findall("%25", target)) or step is REPLACE
         if "%2f" not in target.lower() and "%5c" not in target.lower() and "\\" not in target:
             assert unquote(path).count("/") == path.count("/")
+
+
+# -- who is let in ---------------------------------------------------------------------------------------------------
+
+KEY = base64.urlsafe_b64encode(b"0123456789abcdef0123456789abcdef").rstrip(b"=").decode()
+BASIC = ("basicAuth", {"users": ["ann:$apr1$aaaaaaaa$pfLZ/dxpmMmJjXVSOqyUH/"]})
+DIGEST = ("digestAuth", {"users": ["ann:traefik:a2688e031edb4be6a3797f3882655c05"]})
+API_KEY = ("apiKey", {"keys": ["ann:secret-of-ann"]})
+API_COOKIE = ("apiKey", {"keys": ["ann:secret-of-ann"], "keySource": {"header": "", "cookie": "key"}})
+JWT = ("jwt", {"signingSecret": KEY, "algorithms": ["HS256"]})
+OIDC = ("oidc", {"issuer": "http://127.0.0.1:9", "clientId": "c", "sessionSecret": KEY})
+ONLY_INSIDE = ("ipAllowList", {"sourceRange": ["10.0.0.0/8"]})
+CLOSED = ("maintenance", {"allow": ["10.0.0.0/8"]})
+
+
+def basic(text: str) -> str:
+    return "Authorization: Basic " + base64.b64encode(text.encode()).decode() + "\r\n"
+
+
+def token(header: str, claims: str, signature: str = "") -> str:
+    parts = [base64.urlsafe_b64encode(part.encode()).rstrip(b"=").decode() for part in (header, claims)]
+    return f"Authorization: Bearer {'.'.join(parts)}.{signature}\r\n"
+
+
+DIGESTED = 'username="ann", realm="traefik", nonce="%s", uri="%s", qop=auth, nc=00000001, cnonce="x", response="%s"'
+INSIDE = "".join(
+    f"{name}: 10.0.0.1\r\n"
+    for name in ("X-Forwarded-For", "X-Real-Ip", "Forwarded", "X-Client-Ip", "True-Client-Ip", "X_Forwarded_For")
+)
+WAYS_AROUND: list[tuple[str, tuple[str, dict[str, Any]], bytes]] = [
+    ("no login", BASIC, raw("/")),
+    ("an empty password", BASIC, raw("/", more=basic("ann:"))),
+    ("no colon", BASIC, raw("/", more=basic("ann"))),
+    ("the hash as password", BASIC, raw("/", more=basic("ann:$apr1$aaaaaaaa$pfLZ/dxpmMmJjXVSOqyUH/"))),
+    ("a NUL behind the name", BASIC, raw("/", more=basic("ann\0:p"))),
+    ("two logins", BASIC, raw("/", more=basic("ann:x") + basic("ann:y"))),
+    ("a login of another scheme", BASIC, raw("/", more="Authorization: Negotiate YW5uOnA=\r\n")),
+    ("not base64", BASIC, raw("/", more="Authorization: Basic !!!!\r\n")),
+    ("a user in the target", BASIC, raw("http://ann:p@acme.com/")),
+    ("a field in underscores", BASIC, raw("/", more=basic("ann:p").replace("Authorization", "Authoriz_ation"))),
+    ("another way's path", BASIC, raw("/public/..%2fadmin")),
+    ("OPTIONS", BASIC, raw("/").replace(b"GET", b"OPTIONS", 1)),
+    (
+        "an upgrade",
+        BASIC,
+        raw("/", more="Upgrade: websocket\r\n").replace(b"Connection: close", b"Connection: Upgrade"),
+    ),
+    ("a nonce of one's own", DIGEST, raw("/", more=f"Authorization: Digest {DIGESTED % ('x', '/', '0' * 32)}\r\n")),
+    ("an unknown user", DIGEST, raw("/", more='Authorization: Digest username=""\r\n')),
+    ("no key", API_KEY, raw("/?key=secret-of-ann")),
+    ("the hash as key", API_KEY, raw("/", more="X-Api-Key: {SHA256}x\r\n")),
+    ("two keys", API_KEY, raw("/", more="X-Api-Key: secret-of-ann\r\nX-Api-Key: other\r\n")),
+    ("a forged cookie", API_COOKIE, raw("/", more="Cookie: key=secret-of-bob\r\n")),
+    ("two cookies", API_COOKIE, raw("/", more="Cookie: key=secret-of-ann; key=other\r\n")),
+    ("no token", JWT, raw("/")),
+    ("the algorithm none", JWT, raw("/", more=token('{"alg":"none"}', '{"sub":"ann"}'))),
+    ("no signature", JWT, raw("/", more=token('{"alg":"HS256"}', '{"sub":"ann"}'))),
+    ("another algorithm", JWT, raw("/", more=token('{"alg":"RS256"}', '{"sub":"ann"}', "AAAA"))),
+    ("a key of its own", JWT, raw("/", more=token('{"alg":"HS256","jwk":{"kty":"oct","k":"AA"}}', "{}", "AAAA"))),
+    ("a token in the query", JWT, raw("/?access_token=x.y.z")),
+    ("a forged session", OIDC, raw("/", more="Cookie: edgerouter_session=eyJjbGFpbXMiOnt9fQ.AAAA\r\n")),
+    ("forged addresses", ONLY_INSIDE, raw("/", more=INSIDE)),
+    ("forged addresses", CLOSED, raw("/", more=INSIDE)),
+]
+
+
+@pytest.mark.parametrize(("why", "step", "sent"), WAYS_AROUND, ids=[f"{row[1][0]}: {row[0]}" for row in WAYS_AROUND])
+async def test_nobody_gets_in(why: str, step: tuple[str, dict[str, Any]], sent: bytes) -> None:
+    """The server hears of none of it. The provider of ``oidc`` is not there: who has no session gets no further."""
+    seen: Seen = []
+    async with running(serving(OK, seen=seen), steps=[make(*step)]) as rig:
+        answer = await asked(rig, sent)
+        assert answer.status in ((500,) if step is OIDC else (400, 401, 403, 503)), answer
+        assert seen == []
+
+
+@pytest.mark.parametrize("name", ["X-User", "x-user", "X_User", "X_USER"])
+async def test_nobody_says_who_they_are_by_themselves(name: str) -> None:
+    seen: Seen = []
+    step = make(API_KEY[0], {**API_KEY[1], "headerField": "X-User"})
+    async with running(serving(OK, seen=seen), steps=[step]) as rig:
+        await rig.ask(raw("/", more=f"{name}: root\r\nX-Api-Key: secret-of-ann\r\n{name}: root\r\n"))
+        (head, _) = seen[0]
+        assert b"root" not in head and head.lower().count(b"x-user: ann") == 1
 
 
 # -- what a middleware does to lengths --------------------------------------------------------------------------------
