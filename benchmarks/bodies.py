@@ -2,7 +2,7 @@
 
 All clients ask at once and read nothing until the worker grows no more; then all read everything. Printed: what a new
 worker held beyond what it began with, while nobody read and while all did, its largest memory, and the seconds it took.
-``python benchmarks/bodies.py [clients] [megabytes] [kind ...]``; kinds: plain gzip br zstd buffering cache.
+``python benchmarks/bodies.py [clients] [megabytes] [kind ...]``; kinds: plain gzip br zstd buffering cache misses.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ KINDS = {
     "zstd": (["compress"], "Accept-Encoding: zstd\r\n"),
     "buffering": (["buffering"], ""),
     "cache": (["cache"], ""),
+    "misses": (["cache"], ""),  # another resource for each client: as many fills
 }
 
 
@@ -40,7 +41,7 @@ def serve(listener: socket.socket, size: int) -> None:
         with client:
             try:
                 path = client.recv(65536).split(b" ")[1]
-                length = size if path == b"/big" else 2
+                length = size if path.startswith(b"/big") else 2
                 head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=60\r\n"
                 client.sendall(f"{head}Content-Length: {length}\r\nConnection: close\r\n\r\n".encode())
                 while length > 0:
@@ -117,9 +118,10 @@ def run(peer: Peer, kind: str, clients: int, size: int) -> None:
     before, began = resident(pid), time.monotonic()
     fields = KINDS[kind][1]
     sockets = []
-    for _ in range(clients):
+    for number in range(clients):
         client = socket.create_connection(("127.0.0.1", peer.port))
-        client.sendall(f"GET /big HTTP/1.1\r\nHost: {kind}.test\r\n{fields}Connection: close\r\n\r\n".encode())
+        path = f"/big{number}" if kind == "misses" else "/big"
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {kind}.test\r\n{fields}Connection: close\r\n\r\n".encode())
         sockets.append(client)
     waiting = settled(pid)
     total, reading = read_all(sockets, pid)

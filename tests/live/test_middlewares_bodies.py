@@ -241,17 +241,23 @@ def resident(pid: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "fields"),
-    [("compress", "Accept-Encoding: zstd\r\n"), ("compress", "Accept-Encoding: br\r\n"), ("disk", ""), ("large", "")],
+    ("name", "fields", "query"),
+    [
+        ("compress", "Accept-Encoding: zstd\r\n", ""),
+        ("compress", "Accept-Encoding: br\r\n", ""),
+        ("disk", "", ""),
+        ("large", "", "&cache=max-age%3D60"),
+        ("large", "", "&cache=max-age%3D60&n={number}"),  # as many fills as clients
+    ],
 )
-async def test_slow_readers_do_not_fill_memory(router: Router, name: str, fields: str) -> None:
+async def test_slow_readers_do_not_fill_memory(router: Router, name: str, fields: str, query: str) -> None:
     """All clients ask, and read nothing until the router has stopped growing; then all get the whole."""
     pid = router.worker_pids()[0]
     before = resident(pid)
-    path = f"/?size={EACH}" + "&cache=max-age%3D60" * (name == "large")
     streams = []
     async with asyncio.timeout(120):
-        for _ in range(CLIENTS):
+        for number in range(CLIENTS):
+            path = f"/?size={EACH}{query.format(number=number)}"
             reader, writer = await asyncio.open_connection("127.0.0.1", router.port("web"), limit=4096)
             writer.write(f"GET {path} HTTP/1.1\r\nHost: {name}.test\r\n{fields}Connection: close\r\n\r\n".encode())
             streams.append((reader, writer))
