@@ -24,6 +24,7 @@ from pebble_ca import Pebble, free_port
 
 from edgerouter.certs.acme.authority import Authority
 from edgerouter.certs.acme.storage import StorageError
+from edgerouter.certs.acme.stores import _mounted
 from edgerouter.certs.acme.stores.file import LEFT_BEHIND, FileStorage
 from edgerouter.certs.acme.together import Together
 from edgerouter.certs.acme.tokens import HttpProver, Tokens
@@ -66,6 +67,64 @@ def test_the_file_is_private_and_whole_when_a_change_cannot_be_written(
         storage.put("le/certificates/a.test", "{}")
     assert path.read_bytes() == before and files(tmp_path) == ["acme.json", "acme.json.lock"]
     assert ("mount its folder" in str(failure.value)) == (code == errno.EBUSY)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that the kernel's list calls a mount point, in a folder whose name is escaped there."""
+    path = tmp_path / "a b" / "acme.json"
+    path.parent.mkdir()
+    path.touch(0o600)
+    listing = tmp_path / "mountinfo"
+    escaped = str(path).replace(" ", "\\040")
+    listing.write_text(f"22 1 0:21 / / rw - overlay overlay rw\n36 22 8:1 /x {escaped} rw - ext4 /dev/sda rw\n")
+    monkeypatch.setattr(_mounted, "_MOUNTS", listing)
+    return path
+
+
+def test_a_file_that_is_mounted_by_itself_is_written_over(mounted: Path) -> None:
+    """Nothing else can be done with it; the lock that routers of several containers share is the file itself."""
+    storage, other = FileStorage(str(mounted)), FileStorage(str(mounted))
+    before = mounted.stat().st_ino
+    storage.put("le/certificates/a.test", '{"key": "' + "a" * 5000 + '"}')
+    other.put("le/certificates/b.test", '{"key": "b"}')
+    storage.delete("le/certificates/a.test")
+    assert other.keys("le/") == storage.keys("le/") == ["le/certificates/b.test"]
+    assert mounted.stat().st_ino == before and mode_of(mounted) == 0o600 and files(mounted.parent) == ["acme.json"]
+    json.loads(mounted.read_text())
+
+
+@pytest.mark.parametrize("left", ['{"format": "edgerou', "", "\0" * 40])
+def test_a_mounted_file_whose_writer_was_killed_is_what_it_meant_to_write(mounted: Path, left: str) -> None:
+    storage = FileStorage(str(mounted))
+    storage.put("le/account", '{"key": "k"}')
+    whole = mounted.read_bytes()
+    mounted.write_text(left)
+    _mounted.beside(mounted).write_bytes(whole)
+    assert FileStorage(str(mounted)).get("le/account") == '{"key": "k"}'
+    storage.put("le/certificates/a.test", "{}")
+    assert files(mounted.parent) == ["acme.json"] and json.loads(mounted.read_text())["le/account"] == {"key": "k"}
+
+
+def test_a_mounted_file_on_a_full_disk_is_as_it_was(mounted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = FileStorage(str(mounted))
+    storage.put("le/account", '{"key": "k"}')
+    before = mounted.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with pytest.raises(StorageError, match="No space left on device; the file before is kept"):
+        storage.put("le/certificates/a.test", '{"key": "' + "a" * 5000 + '"}')
+    assert mounted.read_bytes() == before and files(mounted.parent) == ["acme.json"]
+
+
+def test_of_traefiks_file_that_is_mounted_the_text_is_kept_in_it(mounted: Path) -> None:
+    theirs = json.dumps({"le": {"Account": None, "Certificates": None}})
+    mounted.write_text(theirs)
+    FileStorage(str(mounted)).put("le/account", '{"key": "k"}')
+    assert json.loads(mounted.read_text())["before"] == theirs and files(mounted.parent) == ["acme.json"]
 
 
 @pytest.mark.parametrize("words", ["is not whole JSON (byte ", "holds something else"])
@@ -133,7 +192,7 @@ def test_the_file_is_read_again_when_it_has_changed_and_only_then(
     """Else a start with a thousand names would read it a thousand times."""
     reads: list[Path] = []
     read = Path.open
-    monkeypatch.setattr(Path, "open", lambda path, *more: (reads.append(path), read(path, *more))[1])
+    monkeypatch.setattr(Path, "open", lambda path, *more, **rest: (reads.append(path), read(path, *more, **rest))[1])
     storage = FileStorage(str(tmp_path / "acme.json"))
     storage.put("le/account", "1")
     reads.clear()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgerouter.certs.acme.storage import StorageError, is_gone
+from edgerouter.certs.acme.stores._mounted import is_mounted, whole, write_over
 from edgerouter.certs.acme.stores._traefik import imported
 from edgerouter.errors import ConfigurationError
 
@@ -30,6 +31,8 @@ LEFT_BEHIND: Final = 60.0  # seconds until what a writer wrote beside and did no
 _HINTS: Final = {
     errno.EBUSY: "a file that is mounted by itself cannot be replaced: mount its folder",
     errno.ENOENT: "its folder is not there",
+    errno.EROFS: "mount a folder that can be written to, or name a file in one",
+    errno.EACCES: "the router's user must be able to write to it and to its folder",
 }
 log = logging.getLogger("edgerouter.acme")
 
@@ -42,6 +45,7 @@ class FileStorage:
     def __init__(self, path: str) -> None:
         """Raises ConfigurationError for a folder. A file that cannot be read is said at each use: it may be mended."""
         self._path = Path(os.path.realpath(path))  # where it is a link, that stays one
+        self._mounted = is_mounted(self._path)
         self._mutex = threading.Lock()
         self._told: set[str] = set()
         self._seen: tuple[tuple[int, ...], dict[str, Any]] = ((), {})
@@ -92,11 +96,17 @@ class FileStorage:
 
     def _change(self, change: Callable[[dict[str, Any]], object]) -> None:
         try:
-            with self._mutex, open(f"{self._path}.lock", "a", opener=_private) as lock:
+            # Of a mounted file the others have the same file, and another folder.
+            lock_at = self._path if self._mounted else f"{self._path}.lock"
+            with self._mutex, open(lock_at, "a", opener=_private) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 data, foreign = self._load()
                 change(data)
-                if foreign:
+                if foreign and self._mounted:
+                    data["before"] = foreign.decode(
+                        "utf-8", "replace"
+                    )  # beside it is the container, which is thrown away
+                elif foreign:
                     self._keep(foreign)
                 self._write(data)
         except OSError as error:
@@ -125,7 +135,7 @@ class FileStorage:
             return {}, b""
         except OSError as error:
             raise StorageError(f"{self._path} cannot be read: {error.strerror}") from error
-        data = _parse(text, self._path)
+        data = _parse(whole(self._path, text) if self._mounted else text, self._path)
         if not data or data.pop("format", None) == FORMAT:
             return data, b""
         made, left_out = imported(data)
@@ -162,6 +172,8 @@ class FileStorage:
 
     def _write(self, data: Mapping[str, Any]) -> None:
         text = json.dumps({"format": FORMAT, **data}, indent=1, sort_keys=True).encode()
+        if self._mounted:
+            return write_over(self._path, text)
         self._sweep()
         descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
         try:
