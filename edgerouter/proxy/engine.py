@@ -152,7 +152,6 @@ class Engine(Handler):
         self.table: Table = Table()
         self.in_flight = 0
         self.doors = TlsDoors()
-        self.holding = Holding(loop)
         self.unmatched: Unmatched | None = None
         self.transports: dict[str, TransportSettings] = transports or {"": TransportSettings()}
         self.now: Callable[[], float] = time.monotonic  # an attribute: found without a look-up by name
@@ -160,6 +159,7 @@ class Engine(Handler):
         self.notes_origin = recorder.notes_origin
         self.notes_origin_headers = recorder.notes_origin_headers
         self._records = records or SharedRecords()
+        self.holding = Holding(loop, self._records)
         self._connection_limits: dict[str, ConnectionLimits] = {}
         self.pools = Pools(loop, clock, http1.Limits())
         self._entries: dict[str, EntryPoint] = {}

@@ -6,37 +6,50 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-MOST_HELD: Final = 100  # requests a service and worker
+from edgerouter.telemetry.records import RecordBusy, SharedRecord, SharedRecords
+
+MOST_HELD: Final = 100  # requests a service
 LOOK_AGAIN: Final = 0.25  # seconds after which a held request tries again, even if nothing was told
 
 
 class Holding:
-    """One a worker. ``enter`` before a wait, ``leave`` after it; ``wake`` when the configuration changed."""
+    """One a worker. ``enter`` before a wait, ``leave`` after it; ``wake`` when the configuration changed.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Counted in the records that all workers share: each writes its own word, and what a worker held that died is zeroed.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, records: SharedRecords) -> None:
         self._loop = loop
-        self._held: dict[str, int] = {}
+        self._records = records
+        self._counts: dict[str, SharedRecord] = {}
         self._waiters: list[asyncio.Future[None]] = []
 
     def enter(self, service: str) -> bool:
         """False when as many wait for the service as may."""
-        held = self._held.get(service, 0)
-        if held >= MOST_HELD:
-            return False
-        self._held[service] = held + 1
-        return True
+        count = self._count(service)
+        count.add(0, 1)
+        if count.total(0) <= MOST_HELD:
+            return True
+        count.add(0, -1)
+        return False
 
     def leave(self, service: str) -> None:
         """One waits no more."""
-        held = self._held.get(service, 0)
-        if held > 1:
-            self._held[service] = held - 1
-        else:
-            self._held.pop(service, None)
+        self._count(service).add(0, -1)
 
     def held(self, service: str) -> int:
-        """How many wait."""
-        return self._held.get(service, 0)
+        """How many wait, at all workers."""
+        return self._count(service).total(0)
+
+    def _count(self, service: str) -> SharedRecord:
+        known = self._counts.get(service)
+        if known is None:
+            try:
+                known = self._records.record(f"held/{service}", 0, 1, 1)
+            except RecordBusy:  # for a second: who waits is then counted here alone
+                known = SharedRecords().record("held", 0, 1, 1)
+            self._counts[service] = known
+        return known
 
     def wake(self) -> None:
         """Let all look again."""

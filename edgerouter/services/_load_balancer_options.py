@@ -100,7 +100,7 @@ def _check_question(options: HealthCheck) -> None:
 class Deploy(Model, frozen=True):
     """While servers are replaced."""
 
-    # how long a request waits while no server is there, before it is answered 503; at most 100 wait in each worker
+    # how long a request waits while no server is there, before it is answered 503; at most 100 wait
     hold: Duration = Duration(0)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 from proxy_rig import OneRoute, Rig, Serve, answering
 
-from edgerouter.proxy.holding import MOST_HELD
+from edgerouter.proxy.holding import MOST_HELD, Holding
+from edgerouter.telemetry.records import SharedRecords, create_records
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /a HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n"
@@ -103,6 +105,22 @@ async def test_only_so_many_wait() -> None:
     rig.engine.holding.wake()
     assert all(one.startswith(b"HTTP/1.1 200 ") for one in await asyncio.gather(*asked))
     await rig.stop()
+
+
+async def test_all_workers_together_hold_so_many_and_what_a_dead_one_held_is_free_again() -> None:
+    memory = create_records(1 << 20, workers=2)
+    try:
+        shared = [SharedRecords(memory, slot) for slot in range(2)]
+        one, other = [Holding(asyncio.get_running_loop(), records) for records in shared]
+        assert all(one.enter("app@test") for _ in range(MOST_HELD - 1)) and other.enter("app@test")
+        assert not other.enter("app@test") and not one.enter("app@test")
+        assert other.enter("another@test"), "each service by itself"
+        other.leave("app@test")
+        assert one.enter("app@test") and one.held("app@test") == other.held("app@test") == MOST_HELD
+        shared[1].zero_gauges(0)
+        assert other.held("app@test") == 0 and other.enter("app@test")
+    finally:
+        os.close(memory)
 
 
 async def test_a_client_that_leaves_is_not_held() -> None:
