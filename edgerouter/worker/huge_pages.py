@@ -2,8 +2,8 @@
 page the processor has not looked up lately (docs/decisions/0015). Nothing here knows what the memory holds.
 
 Linux 6.1 and later do it when asked (``MADV_COLLAPSE``); elsewhere, and where the machine's owner has set transparent
-huge pages to ``never``, nothing happens. A range at a time, in a thread and with pauses: its pages cannot be read for
-the fraction of a millisecond that the kernel copies them.
+huge pages to ``never``, nothing happens. While the kernel copies a range (a millisecond or three of a thread's time)
+nobody can read it, so it is done in moments without requests, a range in each.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import ctypes
 import logging
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 SIZE: Final = 2 * 1024 * 1024  # bytes of a huge page on x86-64, and on arm64 with pages of 4 KB
 WORTH: Final = 16 * 1024 * 1024  # bytes that the process must have grown by since the last time
-PAUSE: Final = 0.02  # seconds between two ranges
+PAUSE: Final = 0.05  # seconds between two looks for a moment without requests
 _COLLAPSE: Final = 25  # MADV_COLLAPSE, which Python's mmap does not name
 _POLICY: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _FULL: Final = 0.75  # share of a mapping that must be in memory, so that little is added
@@ -27,29 +28,29 @@ log = logging.getLogger("edgerouter.worker")
 
 
 class HugePages:
-    """``swapped`` is called whenever a plan came into use."""
+    """``is_idle`` tells whether nobody waits for an answer now."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, is_idle: Callable[[], bool]) -> None:
         self._loop = loop
-        self._task: asyncio.Task[None] | None = None
+        self._is_idle = is_idle
         self._wanted = allowed()
         self._seen = resident()
+        self._task: asyncio.Task[None] | None = None
 
     def swapped(self) -> None:
-        """Begin, where the process has grown enough for it; it is over a second later, as a rule."""
+        """A plan is in use: begin, where the process has grown enough for it."""
         if self._wanted and self._task is None and resident() - self._seen >= WORTH:
             self._task = self._loop.create_task(self._work())
 
     async def _work(self) -> None:
-        try:
-            moved = 0
-            for address in await self._loop.run_in_executor(None, candidates):
-                moved += await self._loop.run_in_executor(None, collapse, address)
+        moved = 0
+        for address in await self._loop.run_in_executor(None, candidates):
+            while not self._is_idle():  # noqa: ASYNC110 (an event would cost each request its setting)
                 await asyncio.sleep(PAUSE)
-            log.debug("%d MB of this worker's memory are in huge pages now", moved * SIZE // 1024 // 1024)
-        finally:
-            self._seen = resident()
-            self._task = None
+            moved += await self._loop.run_in_executor(None, collapse, address)
+        log.debug("%d MB of this worker's memory are in huge pages now", moved * SIZE // 1024 // 1024)
+        self._seen = resident()
+        self._task = None
 
 
 def allowed() -> bool:
@@ -61,13 +62,19 @@ def allowed() -> bool:
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of this process that are in memory; 0 where /proc cannot be read."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def candidates() -> list[int]:
-    """The addresses of this process's own ranges, as ``ranges`` finds them."""
-    return ranges(Path("/proc/self/smaps").read_text())
+    """The ranges of this process, none where /proc cannot be read."""
+    try:
+        return ranges(Path("/proc/self/smaps").read_text())
+    except OSError:
+        return []
 
 
 def ranges(smaps: str) -> list[int]:

@@ -30,8 +30,8 @@ class Plans:
         self._loop = loop
         self._serving = serving
         self._on_applied = on_applied
-        self._garbage = Garbage(loop, lambda: serving.engine.in_flight == 0)
-        self._huge_pages = HugePages(loop)
+        self._garbage = Garbage(loop, self._is_idle)
+        self._huge_pages = HugePages(loop, self._is_idle)
         self._assembler = Assembler(loop, serving)
         self._deltas: list[Delta] = []
         self._task: asyncio.Task[None] | None = None
@@ -51,6 +51,9 @@ class Plans:
         """From now on ping answers that the end is near, in later plans too."""
         self._terminating = True
         self._tell_ping()
+
+    def _is_idle(self) -> bool:
+        return self._serving.engine.in_flight == 0
 
     async def _work(self) -> None:
         try:

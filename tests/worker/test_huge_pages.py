@@ -53,7 +53,8 @@ def huge():
 
 
 async def steps():
-    pages = HugePages(asyncio.get_running_loop())
+    looks = []
+    pages = HugePages(asyncio.get_running_loop(), lambda: looks.append(huge()) or len(looks) > 3)
     pages.swapped()
     assert len(asyncio.all_tasks()) == 1, "nothing has grown"
     before = huge()
@@ -62,6 +63,7 @@ async def steps():
     while len(asyncio.all_tasks()) > 1:
         await asyncio.sleep(0.01)
     assert all(text == b"%7d" % i * 140 for i, text in enumerate(held))
+    assert set(looks[:4]) <= {before}, "requests were waiting"
     print((huge() - before) // SIZE, int(allowed()))
 
 
