@@ -1,6 +1,6 @@
 """How clauses are combined, and what a clause can tell an index. The matchers themselves are in ``matchers/``.
 
-``match`` and ``explain`` evaluate these very objects; where an index has proved all that a rule asks, ``match`` need not.
+``match`` and ``explain`` evaluate these very objects; ``match`` need not where an index has proved all of a rule.
 """
 
 from __future__ import annotations
