@@ -15,7 +15,6 @@ from edgerouter.contracts.messages import Applied, Delta, ServersHealth
 from edgerouter.services.ping import Ping
 from edgerouter.worker.assemble import Assembler
 from edgerouter.worker.garbage import Garbage
-from edgerouter.worker.huge_pages import HugePages
 from edgerouter.worker.serving import Serving
 
 log = logging.getLogger("edgerouter.worker")
@@ -30,8 +29,7 @@ class Plans:
         self._loop = loop
         self._serving = serving
         self._on_applied = on_applied
-        self._garbage = Garbage(loop, self._is_idle)
-        self._huge_pages = HugePages(loop, self._is_idle)
+        self._garbage = Garbage(loop, lambda: serving.engine.in_flight == 0)
         self._assembler = Assembler(loop, serving)
         self._deltas: list[Delta] = []
         self._task: asyncio.Task[None] | None = None
@@ -51,9 +49,6 @@ class Plans:
         """From now on ping answers that the end is near, in later plans too."""
         self._terminating = True
         self._tell_ping()
-
-    def _is_idle(self) -> bool:
-        return self._serving.engine.in_flight == 0
 
     async def _work(self) -> None:
         try:
@@ -82,7 +77,6 @@ class Plans:
             gc.enable()
         self._tell_ping()
         self._garbage.swapped(*self._assembler.retired())
-        self._huge_pages.swapped()
         self._on_applied(Applied(generation=delta.generation, seconds=time.monotonic() - began, error=error))
 
     def _tell_ping(self) -> None:
