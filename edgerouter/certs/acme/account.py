@@ -15,9 +15,9 @@ import requests
 from acme import client, errors, messages
 
 from edgerouter import __version__
+from edgerouter.certs.acme.alone import alone
 from edgerouter.certs.acme.keys import account_key, make_key
-from edgerouter.certs.acme.refused import Refused
-from edgerouter.certs.acme.storage import Storage, instance
+from edgerouter.certs.acme.storage import Storage
 from edgerouter.config.resolvers import Acme
 
 _LOCK_SECONDS: Final = 60.0  # for the making of an account
@@ -89,15 +89,8 @@ class Account:
         kept = json.loads(self._storage.get(self._key) or "{}")
         if self._known(kept):
             return self._log_in(kept)
-        end = time.monotonic() + _LOCK_SECONDS
-        while not self._storage.lock(self._key, instance(), _LOCK_SECONDS):
-            if time.monotonic() > end:
-                raise Refused("STORAGE", "another router makes the account, and has not come to an end")
-            time.sleep(0.2)
-        try:
+        with alone(self._storage, self._key, _LOCK_SECONDS, _LOCK_SECONDS, 0.2, "makes the account"):
             return self._log_in(json.loads(self._storage.get(self._key) or "{}"))
-        finally:
-            self._storage.unlock(self._key, instance())
 
     def _known(self, kept: dict[str, Any]) -> bool:
         return bool(kept.get("uri")) and kept.get("server") == self._options.ca_server

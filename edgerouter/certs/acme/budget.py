@@ -7,15 +7,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Final
 
 from publicsuffixlist import PublicSuffixList
 
+from edgerouter.certs.acme.alone import alone
 from edgerouter.certs.acme.refused import Refused
-from edgerouter.certs.acme.storage import Storage, instance
+from edgerouter.certs.acme.storage import Storage
 from edgerouter.certs.acme.wanted import Names
 
 _LOCK_SECONDS: Final = 10.0
@@ -34,18 +34,9 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-@contextmanager
-def _alone(storage: Storage, resolver: str) -> Iterator[None]:
+def _alone(storage: Storage, resolver: str) -> AbstractContextManager[None]:
     """Nobody else counts orders meanwhile, in no router that shares the storage. Raises Refused, StorageError."""
-    name, end = f"{resolver}/budget", time.monotonic() + 2 * _LOCK_SECONDS
-    while not storage.lock(name, instance(), _LOCK_SECONDS):
-        if time.monotonic() > end:
-            raise Refused("STORAGE", "another router counts its orders, and has not come to an end")
-        time.sleep(0.05)
-    try:
-        yield
-    finally:
-        storage.unlock(name, instance())
+    return alone(storage, f"{resolver}/budget", _LOCK_SECONDS, 2 * _LOCK_SECONDS, 0.05, "counts its orders")
 
 
 class DemandBudget:
