@@ -92,7 +92,8 @@ class Body:
         self.error: EdgeError | None = None
         self.ended = False
         self.fed = 0  # bytes that came from the source
-        self._held: list[bytes] | None = None
+        self._held: bytes | None = None  # the first piece that no sink has taken; a small body is one piece
+        self._further: list[bytes] | None = None
         self._held_size = 0
         self._paused = False
         self._kept: list[bytes] | None = None
@@ -136,8 +137,7 @@ class Body:
                 self.filters = []
             self.filters.append(added)
         if data:
-            self._held = [data]
-            self._held_size = len(data)
+            self.hold(data)
 
     def finish(self, trailers: Headers | None) -> None:
         """The source has given all."""
@@ -178,11 +178,12 @@ class Body:
         if sink is not None:
             sink.write_body(data)
             return
-        held = self._held
-        if held is None:
-            self._held = [data]
+        if self._held is None:
+            self._held = data
+        elif self._further is None:
+            self._further = [data]
         else:
-            held.append(data)
+            self._further.append(data)
         self._held_size += len(data)
         if self._held_size > HIGH_WATER:
             self.pause()
@@ -207,13 +208,16 @@ class Body:
         held = self._held
         if held is None:
             return b""
+        further = self._further
         self._held = None
+        self._further = None
         self._held_size = 0
-        return held[0] if len(held) == 1 else b"".join(held)
+        return held if further is None else b"".join([held, *further])
 
     def hold(self, data: bytes) -> None:
         """Put back what ``take`` gave."""
-        self._held = [data]
+        self._held = data
+        self._further = None
         self._held_size = len(data)
 
     def pause(self) -> None:
@@ -244,7 +248,8 @@ class Body:
             self._keep_limit = max(limit, self._keep_limit)
             if self._held is not None and self._kept is None:
                 self._kept = []
-                for data in self._held:
+                self._keep(self._held)
+                for data in self._further or ():
                     self._keep(data)
 
     def kept(self) -> bytes | None:
@@ -266,12 +271,14 @@ class Body:
         self.sink = None
         if self.rewindable:
             self._rewind_source()
-        elif self._kept is not None and self.fed != self._held_size:
-            self._held = list(self._kept)
+        elif self._kept and self.fed != self._held_size:
+            self._held = self._kept[0]
+            self._further = self._kept[1:] or None
             self._held_size = self._kept_size
 
     def _rewind_source(self) -> None:
         self._held = None
+        self._further = None
         self._held_size = 0
         self.fed = 0
         self.ended = False
