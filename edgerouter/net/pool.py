@@ -105,7 +105,8 @@ class Pool:
         self._closed = False
         self._home: dict[PoolKey, Pool] | None = None
         self._key: PoolKey | None = None
-        self._idle: list[UpstreamConnection] = []
+        self._idle: UpstreamConnection | None = None  # the last that came back; ``below`` it those that came before
+        self._idle_number = 0
         self._connecting: dict[asyncio.Task[None], Session] = {}
 
     def keep_in(self, home: dict[PoolKey, Pool], key: PoolKey) -> None:
@@ -125,17 +126,18 @@ class Pool:
         ``strict`` is for requests that must not be sent twice, ``fresh`` for a second try. ``limit`` is a dial timeout
         in seconds, where it is shorter than the settings'; 0.0 is none.
         """
-        idle = self._idle
         if not fresh:
-            while idle:
-                connection = idle.pop()
+            connection = self._idle
+            while connection is not None:
                 if connection.usable(self._clock.now, strict):
+                    self._idle = connection.below
+                    self._left_idle(connection)
                     connection.deadline = 0.0
                     return connection
                 if strict:
-                    idle.append(connection)
                     break
                 connection.close()
+                connection = self._idle
         task = self._loop.create_task(self._connect(session, limit))
         self._connecting[task] = session
         task.add_done_callback(self._dialled)
@@ -149,16 +151,41 @@ class Pool:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back."""
-        if len(self._idle) >= self._max_idle:
+        if connection.idle or self._idle_number >= self._max_idle:  # none stands in the chain twice
             connection.close()
             return
-        self._idle.append(connection)
+        connection.idle = True
+        connection.below = self._idle
+        self._idle = connection
+        self._idle_number += 1
         self._clock.schedule(connection, self._settings.idle_timeout)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection is closed."""
-        if connection in self._idle:
-            self._idle.remove(connection)
+        if not connection.idle:
+            return
+        if self._idle is connection:
+            self._idle = connection.below
+        else:
+            for above in self.idle():
+                if above.below is connection:
+                    above.below = connection.below
+                    break
+        self._left_idle(connection)
+
+    def _left_idle(self, connection: UpstreamConnection) -> None:
+        connection.idle = False
+        connection.below = None
+        self._idle_number -= 1
+
+    def idle(self) -> list[UpstreamConnection]:
+        """The connections that wait for a request, the last that came back first."""
+        found: list[UpstreamConnection] = []
+        connection = self._idle
+        while connection is not None:
+            found.append(connection)
+            connection = connection.below
+        return found
 
     def close(self) -> None:
         """The address is gone from the configuration: close what is idle, keep nothing, and give up dialling it (a
@@ -169,7 +196,7 @@ class Pool:
             home.pop(key, None)
         self._closed = True
         self._max_idle = 0
-        for connection in list(self._idle):
+        for connection in self.idle():
             connection.close()
         for task in list(self._connecting):
             task.cancel()

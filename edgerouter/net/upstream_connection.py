@@ -27,6 +27,8 @@ class UpstreamConnection(Upstream):
 
     def __init__(self, pool: Pool, clock: Clock, limits: http1.Limits) -> None:
         self.last_used = 0.0
+        self.idle = False  # in the pool, which keeps idle ones as a chain
+        self.below: UpstreamConnection | None = None
         self.header_timeout = pool.response_header_timeout
         self._pool = pool
         self._clock = clock
@@ -122,7 +124,7 @@ class UpstreamConnection(Upstream):
     def send(self, session: Session, request: Request) -> None:
         """Write the head, and what is there of the body, at once."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or (not self.reused and transport.is_closing()):  # of a reused one, ``usable`` has asked
             session.upstream_failed(UpstreamReset("the connection was closed"), self)
             return
         self._session = session

@@ -84,7 +84,7 @@ async def test_a_limit_of_one_exchange_is_not_the_next_ones() -> None:
     rig = await Rig.start(answering(OK), steps=[step])
     assert (await rig.ask(GET)).startswith(b"HTTP/1.1 200")
     pools = [server.pool for server in rig.servers]
-    idle = [connection for pool in pools for connection in pool._idle]  # type: ignore[attr-defined]
+    idle = [connection for pool in pools for connection in pool.idle()]  # type: ignore[attr-defined]
     assert [connection.header_timeout for connection in idle] == [0.0]
     await rig.stop()
 

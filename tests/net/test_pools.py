@@ -9,8 +9,11 @@ from proxy_rig import Rig, RoundRobin, answering
 
 from edgerouter.contracts.plugins import Server
 from edgerouter.errors import EdgeError
+from edgerouter.net.clock import Clock
 from edgerouter.net.pool import Pool, TransportSettings
 from edgerouter.net.session import Session, Upstream
+from edgerouter.net.upstream_connection import UpstreamConnection
+from edgerouter.wire.http1 import Limits
 from edgerouter.worker.assemble_services import close
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -146,3 +149,24 @@ async def test_other_ways_to_an_address_are_other_pools() -> None:
     assert pools[0] is pools[2]
     assert len({id(pool) for pool in pools}) == len(rig.engine.pools) == 4
     await rig.stop()
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+async def test_an_idle_connection_that_closes_leaves_the_others(gone: int) -> None:
+    loop = asyncio.get_running_loop()
+    clock = Clock(loop)
+    pool = Pool(
+        loop, clock, Server("http://127.0.0.1:1", "http", "127.0.0.1", 1), TransportSettings(max_idle=3), Limits()
+    )
+    three = [UpstreamConnection(pool, clock, Limits()) for _ in range(3)]
+    for connection in three:
+        pool.release(connection)
+    assert pool.idle() == three[::-1], "the last that came back is taken first"
+    pool.release(UpstreamConnection(pool, clock, Limits()))
+    assert pool.idle() == three[::-1], "there are as many as there may be"
+    three.pop(gone).close()
+    assert pool.idle() == three[::-1]
+    pool.release(UpstreamConnection(pool, clock, Limits()))
+    assert len(pool.idle()) == 3, "its place is free"
+    pool.close()
+    assert pool.idle() == []
