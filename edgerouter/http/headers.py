@@ -55,7 +55,7 @@ class Field:
         self.line = field_line(self.name, name, value)
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Headers:
     """The end-to-end fields of one message, in order, names case-insensitive (RFC 9110 section 5).
 

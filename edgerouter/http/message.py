@@ -71,7 +71,7 @@ class Request:
         return f"{self.path}?{self.query}" if self.has_query else self.path
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+@mypyc_attr(free_list_len=1)
 class Response:
     """One response. ``body`` None means: no body was or may be sent (HEAD, 1xx, 204, 304), or it is empty.
 
