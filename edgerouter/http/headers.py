@@ -7,6 +7,7 @@ all of them, or for what a codec shows apart, has an index built.
 
 from __future__ import annotations
 
+from librt.strings import BytesWriter
 from mypy_extensions import i64, mypyc_attr
 
 from edgerouter.http.lines import (
@@ -289,43 +290,43 @@ class Headers:
 
     def copy(self) -> Headers:
         """Return an independent copy."""
-        out: list[bytes] = []
+        out = BytesWriter()
         self.write_to(out)
-        headers = Headers(b"".join(out))
+        headers = Headers(out.getvalue())
         headers.guarded = self.guarded
         headers.names = self.names
         return headers
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def write_to(self, out: list[bytes]) -> None:
-        """Append the lines to ``out``, unchanged runs as single slices."""
+    def write_to(self, out: BytesWriter) -> None:
+        """Write the lines, unchanged runs in one."""
         if self._edited:
             self._write_lines(out)
             return
         raw = self.raw
         if self.cut_end == 0:
-            out.append(raw)
+            out.write(raw)
         else:
             self._write_uncut(raw, out)
         appended = self._appended
         if appended is not None:
             for block in appended:
-                out.append(block)
+                out.write(block)
 
-    def _write_uncut(self, raw: bytes, out: list[bytes]) -> None:
+    def _write_uncut(self, raw: bytes, out: BytesWriter) -> None:
         size: i64 = len(raw)
         position = self.cut_end
         if self.cut_at > 0:
-            out.append(raw[: self.cut_at])
+            out.write(raw[: self.cut_at])
         cuts = self.cuts
         if cuts is not None:
             for i in range(0, len(cuts), 2):
                 if cuts[i] > position:
-                    out.append(raw[position : cuts[i]])
+                    out.write(raw[position : cuts[i]])
                 position = cuts[i + 1]
         if position < size:
-            out.append(raw[position:])
+            out.write(raw[position:])
 
     def length_line(self, length: i64) -> bytes | None:
         """The Content-Length line as it came, where it came and says ``length``."""
@@ -333,12 +334,12 @@ class Headers:
             return None
         return self.raw[self.shown_length : self.length_end]
 
-    def _write_lines(self, out: list[bytes]) -> None:
+    def _write_lines(self, out: BytesWriter) -> None:
         lines = self._lines
         assert lines is not None
         for line in lines:
             if not (line.cut or line.shown):
-                out.append(line.block[line.start : line.end])
+                out.write(line.block[line.start : line.end])
 
     # -- the index ----------------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from librt.strings import BytesWriter
+
 from edgerouter.errors import MiddlewareFailed
 from edgerouter.http.headers import CODEC_FIELDS, Headers
 from edgerouter.http.message import Request, Response
@@ -18,6 +20,10 @@ _EMPTY: Final = b"Content-Length: 0\r\n"
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 _CLOSE: Final = b"Connection: close\r\n"
 
+# Every head is put together in here, one at a time: nothing is allocated but the head itself. Its buffer stays as large
+# as the largest head so far needed it.
+_WRITER: Final = BytesWriter()
+
 
 def encode_request_head(request: Request, framing: int, length: int, close: bool = False) -> bytes:
     """The head for a server: request line from method, path and query, Host from ``authority`` (empty when there is
@@ -26,30 +32,31 @@ def encode_request_head(request: Request, framing: int, length: int, close: bool
     ``framing`` NONE writes ``Content-Length: 0`` for methods that usually have a body (RFC 9110 section 8.6). Expect
     is not written. Raises MiddlewareFailed when method or authority hold what would break the line.
     """
-    out: list[bytes] = []
+    out = _WRITER
+    out.truncate(0)
     if isinstance(request, ParsedRequest) and request.line and request.unchanged():
-        out.append(request.line)
+        out.write(request.line)
     else:
-        out.append(_request_line(request))
+        out.write(_request_line(request))
     headers = request.headers
     if headers.guarded:
         _write_guarded(headers, out)
     else:
         headers.write_to(out)
     if framing == LENGTH:
-        out.append(_length_line(length))
+        out.write(_length_line(length))
     elif framing == CHUNKED:
-        out.append(_CHUNKED)
+        out.write(_CHUNKED)
     elif _wants_length(request.method):
-        out.append(_EMPTY)
+        out.write(_EMPTY)
     if request.upgrade:
-        out.append(f"Connection: upgrade\r\nUpgrade: {_clean(request.upgrade)}\r\n".encode("latin-1", "replace"))
+        out.write(f"Connection: upgrade\r\nUpgrade: {_clean(request.upgrade)}\r\n".encode("latin-1", "replace"))
     elif close:
-        out.append(b"Connection: close, TE\r\nTE: trailers\r\n" if request.te_trailers else _CLOSE)
+        out.write(b"Connection: close, TE\r\nTE: trailers\r\n" if request.te_trailers else _CLOSE)
     elif request.te_trailers:
-        out.append(b"Connection: TE\r\nTE: trailers\r\n")
-    out.append(_CRLF)
-    return b"".join(out)
+        out.write(b"Connection: TE\r\nTE: trailers\r\n")
+    out.write(_CRLF)
+    return out.getvalue()
 
 
 def encode_response_head(
@@ -62,7 +69,9 @@ def encode_response_head(
     ``payload`` is what follows the head in the same piece.
     """
     status = response.status
-    out = [_status_line(status, response.reason)]
+    out = _WRITER
+    out.truncate(0)
+    out.write(_status_line(status, response.reason))
     headers = response.headers
     if headers.guarded:
         _write_guarded(headers, out)
@@ -70,25 +79,24 @@ def encode_response_head(
         headers.write_to(out)
     if framing == LENGTH:
         line = headers.length_line(length)
-        out.append(_length_line(length) if line is None else line)
+        out.write(_length_line(length) if line is None else line)
     elif framing == CHUNKED and version >= 11:
-        out.append(_CHUNKED)
+        out.write(_CHUNKED)
     elif framing == NONE:
         if status >= 200 and status != 204:
             known = response.content_length
             if known < 0 and status != 304:
                 known = length
             if known >= 0:
-                out.append(_length_line(known))
+                out.write(_length_line(known))
     else:
         connection = b"close"
     if response.upgrade:
-        out.append(f"Connection: Upgrade\r\nUpgrade: {_clean(response.upgrade)}\r\n\r\n".encode("latin-1", "replace"))
+        out.write(f"Connection: Upgrade\r\nUpgrade: {_clean(response.upgrade)}\r\n\r\n".encode("latin-1", "replace"))
     else:
-        out.append(_connection_end(connection))
-    if payload:
-        out.append(payload)
-    return b"".join(out)
+        out.write(_connection_end(connection))
+    out.write(payload)
+    return out.getvalue()
 
 
 def encode_chunk(data: bytes) -> bytes:
@@ -100,13 +108,15 @@ def encode_last_chunk(trailers: Headers | None) -> bytes:
     """The end of a chunked body, with its trailer section."""
     if trailers is None:
         return LAST_CHUNK
-    out = [b"0\r\n"]
+    out = _WRITER
+    out.truncate(0)
+    out.write(b"0\r\n")
     if trailers.guarded:
         _write_guarded(trailers, out)
     else:
         trailers.write_to(out)
-    out.append(_CRLF)
-    return b"".join(out)
+    out.write(_CRLF)
+    return out.getvalue()
 
 
 def _status_line(status: int, reason: bytes) -> bytes:
@@ -163,8 +173,8 @@ def _clean(text: str) -> str:
     return "".join([c for c in text if c > " " and c != "\x7f"])
 
 
-def _write_guarded(headers: Headers, out: list[bytes]) -> None:
+def _write_guarded(headers: Headers, out: BytesWriter) -> None:
     """Write all but what codecs alone may say; a middleware has set some of it."""
     for name, value in headers.items():
         if name.lower() not in CODEC_FIELDS:
-            out.append(f"{name}: {value}\r\n".encode("latin-1"))
+            out.write(f"{name}: {value}\r\n".encode("latin-1"))

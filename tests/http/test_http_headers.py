@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from librt.strings import BytesWriter
 
 from edgerouter.http.headers import CODEC_FIELDS, Headers
 
@@ -18,9 +19,9 @@ def block() -> Headers:
 
 
 def written(headers: Headers) -> bytes:
-    out: list[bytes] = []
+    out = BytesWriter()
     headers.write_to(out)
-    return b"".join(out)
+    return out.getvalue()
 
 
 def test_the_offsets_of_these_tests() -> None:

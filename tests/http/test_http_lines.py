@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from librt.strings import BytesWriter
 
 from edgerouter.http.headers import Field, Headers
 from edgerouter.http.lines import ALL, FieldName, field_name, find_line, line_end, name_bit, names_in
@@ -67,9 +68,9 @@ def test_edits_are_those_of_a_plain_list(lines: list[tuple[str, str, bool]], edi
     headers = Headers(raw, cuts)
     for number, (edit, name) in enumerate(edits):
         apply(headers, model, edit, name, str(number))
-    out: list[bytes] = []
+    out = BytesWriter()
     headers.write_to(out)
-    assert b"".join(out) == b"".join(f"{name}: {value}\r\n".encode() for name, value in model)
+    assert out.getvalue() == b"".join(f"{name}: {value}\r\n".encode() for name, value in model)
     assert headers.items() == model
     assert headers.copy().items() == model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from librt.strings import BytesWriter
 
 from edgerouter.errors import BadRequest, EdgeError, HeadTooLarge, NotImplementedMethod, UnsupportedVersion
 from edgerouter.http.message import Request
@@ -334,9 +335,9 @@ def test_framing(fields: bytes, framing: int, length: int) -> None:
 
 def test_content_length_can_be_read_but_is_not_written() -> None:
     request, _ = parse(get(b"/", b"X: 1\r\nContent-Length: 5\r\n" + HOST))
-    out: list[bytes] = []
+    out = BytesWriter()
     request.headers.write_to(out)
-    assert b"".join(out) == b"X: 1\r\n"
+    assert out.getvalue() == b"X: 1\r\n"
     assert request.headers.get("content-length") == "5"
     request.headers.remove("X")
     assert request.headers.items() == []
