@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import read_i64_le
+from librt.strings import read_i16_le, read_i64_le
 from mypy_extensions import i64
 
 FOLD: Final = bytes(range(65)) + bytes(range(97, 123)) + bytes(range(91, 256))  # ASCII lower case, byte for byte
@@ -44,7 +44,7 @@ class FieldName:
         self.codec = name.lower() in CODEC_FIELDS
         self.apart = self.folded == b"host" or self.folded == b"content-length"
         self.prefix = spelt + b": " if name and not name.strip(_TOKEN) else b""
-        self.bit: i64 = name_bit(self.folded, 0, len(spelt)) if self.prefix else 0  # what is no token stands nowhere
+        self.bit: i64 = name_bit(self.prefix, 0, len(spelt)) if self.prefix else 0  # what is no token stands nowhere
 
 
 _NAMES: Final[dict[str, FieldName]] = {}
@@ -63,18 +63,26 @@ def field_name(name: str) -> FieldName:
 
 
 def name_bit(block: bytes, at: i64, colon: i64) -> i64:
-    """The bit of the name that stands there, whatever the case of its letters; ``at`` is less than ``colon``.
+    """The bit of the name that stands there, whatever the case of its letters; ``at`` is less than ``colon``, and there
+    is a byte at ``colon``.
 
     Length, first, middle and last letter say it. The factors were tried: few of the names that middlewares ask for have
     the bit of one that browsers and servers always send.
     """
     length: i64 = colon - at
-    first: i64 = block[at]
-    middle: i64 = block[at + (length >> 1)]
-    last: i64 = block[colon - 1]
+    first = i64(read_i16_le(block, at))  # two bytes cost less than one: no number is made of them
+    middle = i64(read_i16_le(block, at + (length >> 1)))
+    last = i64(read_i16_le(block, colon - 1))
     bit: i64 = 1  # changed below: a constant would be shifted in C's int, of 32 bits
     bit <<= (length * 3 + (first & 31) * 39 + (middle & 31) * 41 + (last & 31) * 45) & 63
     return bit
+
+
+def first_flag(flags: i64) -> i64:
+    """Which byte of a word (0 to 7) is the first with its high bit set; ``flags`` has some such bit and no others."""
+    ones: i64 = 0x01010101
+    ones |= ones << 32
+    return (((flags - 1) & ~flags & (ones - 1)) * ones >> 56) & 7  # a one for each byte before it, added up
 
 
 def names_in(block: bytes) -> i64:
@@ -107,15 +115,7 @@ def line_end(block: bytes, at: i64) -> i64:
         word = read_i64_le(block, at) ^ feeds
         flags = (word - ones) & ~word & high
         if flags != 0:
-            if flags & 0xFFFFFFFF == 0:
-                at += 4
-                flags >>= 32
-            if flags & 0xFFFF == 0:
-                at += 2
-                flags >>= 16
-            if flags & 0xFF == 0:
-                at += 1
-            return at + 1
+            return at + first_flag(flags) + 1
         at += 8
     while at < size:
         if block[at] == 10:

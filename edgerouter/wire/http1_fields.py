@@ -14,7 +14,7 @@ from mypy_extensions import i64
 
 from edgerouter.errors import EdgeError
 from edgerouter.http.headers import Headers
-from edgerouter.http.lines import name_bit
+from edgerouter.http.lines import first_flag, name_bit
 from edgerouter.wire.http1_base import LOWER, MAX_LENGTH_DIGITS, TOKEN, VALUE, Limits
 
 ORDINARY: Final = 0
@@ -159,7 +159,6 @@ class FieldScanner:
 
     def _scan_fields(self, data: bytes) -> bool:
         """Read lines from ``_at`` on; True when the empty line was reached (``_at`` is then behind it)."""
-        token = TOKEN
         spots = _SPOTS
         size: i64 = len(data)
         at: i64 = self._at
@@ -168,26 +167,20 @@ class FieldScanner:
         colon: i64 = 0
         length: i64 = 0
         guess: i64 = 0
-        byte: i64 = 0
         names: i64 = self._names
         while True:
-            i = at
-            while i < size:
-                byte = data[i]
-                if (byte < 97 or byte > 122) and not token[byte]:
-                    break
-                i += 1
-            if i >= size or byte != 58 or i == at:
+            i = _name_end(data, at)
+            if i >= size or data[i] != 58 or i == at:
                 break
             colon = i
             i = _value_end(data, i + 1)
-            if i + 1 >= size or data[i] != 13 or data[i + 1] != 10:
+            if i + 1 >= size or read_i16_le(data, i) != 0x0A0D:  # CRLF
                 break
             names |= name_bit(data, at, colon)
             length = colon - at
             if length > 31:
                 length = 31
-            guess = spots[(length << 5) | (data[at] & 31)]
+            guess = spots[(length << 5) | (i64(read_i16_le(data, at)) & 31)]
             if guess:
                 self._note(data, at, colon, i, guess)
             lines += 1
@@ -404,11 +397,46 @@ class FieldScanner:
         return b"upgrade" in [token.strip(b" \t") for token in connection.translate(LOWER).split(b",")]
 
 
+def _name_end(data: bytes, i: i64) -> i64:
+    """The first byte from ``i`` on that may not stand in a name; the data's size when there is none.
+
+    Words of eight bytes are looked at in one: ``flags`` has the high bit of each byte that is neither a letter nor
+    ``-``, as nearly all bytes of names are. A sum of seven-bit numbers never reaches into the next byte.
+    """
+    size: i64 = len(data)
+    words: i64 = size - 8
+    word: i64 = 0
+    low: i64 = 0
+    lower: i64 = 0
+    flags: i64 = 0
+    ones: i64 = 0x01010101
+    ones |= ones << 32
+    high: i64 = ones << 7
+    sevens: i64 = ones * 127
+    token = TOKEN
+    while i <= words:
+        word = read_i64_le(data, i)
+        low = word & sevens
+        lower = low | ones << 5
+        flags = ~(lower + ones * 31) | (lower + ones * 5)  # below "a", or behind "z"
+        flags = (flags & ((low ^ ones * 45) + sevens) | word) & high
+        if flags == 0:
+            i += 8
+            continue
+        i += first_flag(flags)
+        if not token[data[i]]:
+            return i
+        i += 1
+    while i < size and token[data[i]]:
+        i += 1
+    return i
+
+
 def _value_end(data: bytes, i: i64) -> i64:
     """The first byte from ``i`` on that may not stand in a value; the data's size when there is none.
 
-    Words of eight bytes are looked at in one: ``flags`` has the high bit of each byte that is a control byte (below 32,
-    or 127). Borrows can only set bits above the first such byte, and only the first is asked for.
+    Words of eight bytes again: ``flags`` has the high bit of each byte that is a control byte (below 32, or 127).
+    Borrows can only set bits above the first such byte, and only the first is asked for.
     """
     size: i64 = len(data)
     words: i64 = size - 8
@@ -419,21 +447,17 @@ def _value_end(data: bytes, i: i64) -> i64:
     high: i64 = ones << 7
     spaces: i64 = ones << 5
     deletes: i64 = ones * 127
+    valid = VALUE
     while i <= words:
         word = read_i64_le(data, i)
         flags = ((word - spaces) | ((word ^ deletes) - ones)) & ~word & high
-        if flags != 0:
-            if flags & 0xFFFFFFFF == 0:
-                i += 4
-                flags >>= 32
-            if flags & 0xFFFF == 0:
-                i += 2
-                flags >>= 16
-            if flags & 0xFF == 0:
-                i += 1
-            break
-        i += 8
-    valid = VALUE
+        if flags == 0:
+            i += 8
+            continue
+        i += first_flag(flags)
+        if not valid[data[i]]:
+            return i
+        i += 1
     while i < size and valid[data[i]]:
         i += 1
     return i

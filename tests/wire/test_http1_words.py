@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgerouter.errors import EdgeError
+from edgerouter.http.lines import first_flag
 from edgerouter.http.message import Request
 from edgerouter.wire import http1
 
@@ -109,3 +110,88 @@ def test_a_length_line_is_sent_as_it_came_only_where_it_says_just_that(line: byt
     assert response is not None
     out = http1.encode_response_head(response, http1.LENGTH, length, 11, b"")
     assert out == b"HTTP/1.1 200 OK\r\n" + sent + b"\r\n\r\n"
+
+
+TOKENS = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize("place", range(1, 18))
+def test_every_byte_at_every_place_of_a_name(place: int) -> None:
+    for byte in range(256):
+        name = b"N-n-" * 4 + b"Nn"
+        line = name[:place] + bytes([byte]) + name[place:] + b": 1\r\n"
+        whole = b"GET / HTTP/1.1\r\nHost: h\r\n" + line + b"B: 2\r\n\r\n"
+        if byte in TOKENS:
+            request = parse(whole)
+            assert request is not None and len(request.headers.items()) == 2
+            assert request.headers.get(line[:19].decode()) == "1"
+        elif byte == 58:
+            request = parse(whole)
+            assert request is not None and request.headers.get(name[:place].decode()) == f"{name[place:].decode()}: 1"
+        else:
+            with pytest.raises(EdgeError):
+                parse(whole)
+
+
+@pytest.mark.parametrize("place", range(1, 18))
+def test_every_byte_at_every_place_of_a_path_and_a_query(place: int) -> None:
+    text = b"gZ0-.:;mQ3_~kLx5z"
+    path_bytes = TOKENS.replace(b"^", b"").replace(b"`", b"").replace(b"|", b"").replace(b"#", b"") + b"(),;=:@/[]"
+    for byte in range(33, 127):
+        piece = text[:place] + bytes([byte]) + text[place:]
+        for target, part in ((b"/" + piece, "path"), (b"/?" + piece, "query")):
+            whole = b"GET " + target + b" HTTP/1.1\r\nHost: h\r\n\r\n"
+            if byte == 35 or (byte == 37 and part == "path"):
+                with pytest.raises(EdgeError):  # no fragments, and an escape has two digits
+                    parse(whole)
+                continue
+            request = parse(whole)
+            assert request is not None and request.target == target
+            if part == "query":
+                assert (request.path, request.query) == ("/", piece.decode())
+            elif byte == 63:
+                assert (request.path, request.query) == ("/" + text[:place].decode(), text[place:].decode())
+            elif byte not in path_bytes:
+                assert request.path == "/" + text[:place].decode() + f"%{byte:02X}" + text[place:].decode()
+            elif not (byte == 47 and text[place : place + 1] == b"."):  # a segment of its own
+                assert request.path == target.decode()
+
+
+@pytest.mark.parametrize("place", range(1, 18))
+def test_bytes_that_no_target_holds_end_it_at_every_place(place: int) -> None:
+    for byte in [*range(33), 127, *range(128, 256)]:
+        for begin in (b"/", b"/?"):
+            target = begin + b"x" * place + bytes([byte]) + b"y" * (18 - place)
+            with pytest.raises(EdgeError) as caught:
+                parse(b"GET " + target + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert caught.value.cause in {
+                10: ("BAD_REQUEST_BARE_LF",),
+                13: ("BAD_REQUEST_VERSION",),
+                32: ("BAD_REQUEST_REQUEST_LINE",),
+            }.get(byte, ("BAD_REQUEST_TARGET",))
+
+
+@pytest.mark.parametrize("lead", range(12))
+def test_doubled_slashes_and_dot_segments_are_seen_at_every_place_of_a_word(lead: int) -> None:
+    begin = b"/" + b"a" * lead
+    for piece, path in ((b"//b", "/b"), (b"/./b", "/b"), (b"/.b", "/.b"), (b"/x/../b", "/b"), (b"/%62", "/b")):
+        request = parse(b"GET " + begin + piece + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert request is not None and request.path == (begin.decode() + path).replace("//", "/")
+
+
+@pytest.mark.parametrize("method", ["GET", "GETX", "GE", "get", "POST", "PROPFIND", "X"])
+def test_methods_whole_and_cut_anywhere(method: str) -> None:
+    whole = b"\r\n" + method.encode() + b" /p HTTP/1.1\r\nHost: h\r\n\r\n"
+    for end in range(len(whole) + 1):
+        parser = http1.RequestParser(http1.Limits())
+        assert (parser.parse(whole[:end]) is None) == (end < len(whole))
+        request = parser.parse(whole)
+        assert request is not None and (request.method, request.path) == (method, "/p")
+
+
+def test_the_first_flag_of_a_word() -> None:
+    for first in range(8):
+        for others in range(1 << (7 - first)):  # whatever stands behind it
+            places = [first, *(first + 1 + i for i in range(7 - first) if others >> i & 1)]
+            word = int.from_bytes(bytes(128 if i in places else 0 for i in range(8)), "little", signed=True)
+            assert first_flag(word) == first
