@@ -25,7 +25,9 @@ _NO_SNIFFING: Final = Field("X-Content-Type-Options", "nosniff")
 class Authority:
     """A Host field as received and the host that routers match; with what ``proxy.forwarded`` made of it, once."""
 
-    def __init__(self, text: str, host: str) -> None:
+    def __init__(self, raw: bytes, host: str) -> None:
+        text = raw.decode("latin-1")
+        self.raw = raw
         self.host = intern(host)  # a rule's text for this host: found by identity
         self.text = text if host != text else self.host
         self.lines = b""  # of a connection without TLS
@@ -50,7 +52,7 @@ class Request:
 
     def __init__(self, method: str, target: bytes, authority: str, headers: Headers, version: int = HTTP_1_1) -> None:
         self.method = method
-        self.target = target
+        self._target = target
         self.authority = authority
         self.headers = headers
         self.version = version
@@ -65,6 +67,10 @@ class Request:
         self.te_trailers = False
         self.managed = False
         self.body: Body | None = None
+
+    @property
+    def target(self) -> bytes:
+        return self._target
 
     def target_text(self) -> str:
         """Path and query as they are forwarded."""

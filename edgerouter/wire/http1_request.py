@@ -11,10 +11,11 @@ from edgerouter.errors import BadRequest, EdgeError, HeadTooLarge, NotImplemente
 from edgerouter.http.body import Body
 from edgerouter.http.headers import Headers
 from edgerouter.http.lines import first_flag
-from edgerouter.http.message import Authority, Request
+from edgerouter.http.message import Request
 from edgerouter.wire.http1_base import CHUNKED, LENGTH, LOWER, NONE, TOKEN, Limits
 from edgerouter.wire.http1_fields import FieldScanner
-from edgerouter.wire.http1_target import PLAIN, QUESTION, SLASH, SPECIAL, TARGET, host_of, normalize_path, split_absolute
+from edgerouter.wire.http1_hosts import authority_at
+from edgerouter.wire.http1_target import PLAIN, QUESTION, SLASH, SPECIAL, TARGET, normalize_path, split_absolute
 
 MAX_EMPTY_LINES: Final = 8  # RFC 9112 section 2.2 asks for at least one
 
@@ -42,6 +43,14 @@ class ParsedRequest(Request):
         self.line_query = ""
         self.line_authority = ""
 
+    @property
+    def target(self) -> bytes:
+        """See ``Request``; hardly anybody asks, so it is cut out of ``line`` then."""
+        if len(self._target) == 0 and len(self.line) > 0:
+            start = self.line.index(b" ") + 1
+            self._target = self.line[start : self.line.index(b" ", start)]
+        return self._target
+
     def unchanged(self) -> bool:
         """True while ``line`` says what the attributes say."""
         return (
@@ -51,11 +60,6 @@ class ParsedRequest(Request):
             and self.method is self.line_method
             and self.has_query == bool(self.query)
         )
-
-
-# Hosts repeat: what each was and what was made of it. Emptied when full, so that made-up hosts cost only their parsing.
-_HOSTS: Final[dict[bytes, Authority]] = {}
-_MOST_HOSTS: Final = 16384  # some 8 MB; a router with more hosts than that under load parses them again
 
 
 class RequestParser(FieldScanner):
@@ -79,6 +83,7 @@ class RequestParser(FieldScanner):
         self._target_at: i64 = 0
         self._target_end: i64 = 0
         self._plain = True  # the path needs no normalisation
+        self._whole = False  # request line and Host line can be sent as they came
         self._version = 11
 
     def refusal(self, why: str, message: str) -> EdgeError:
@@ -232,18 +237,20 @@ class RequestParser(FieldScanner):
         version = self._version
         self._judge_framing(version)
         self.keep_alive = self._keeps_alive(version)
-        target = data[self._target_at : self._target_end]
+        origin_form = data[self._target_at] == 47
+        self._whole = origin_form and self._plain and version >= 11 and self._host_line == self._fields_at
+        target = b"" if self._whole else data[self._target_at : self._target_end]
         request = ParsedRequest(self._method, target, self._headers(data), version)
         request.scheme = self.scheme
-        self._give_target(request, data)
+        self._give_target(request, data, origin_form)
         request.managed = self._managed
-        if self._expect:
+        if len(self._expect) > 0:
             self._give_expect(request)
-        if self._te:
+        if len(self._te) > 0:
             request.te_trailers = b"trailers" in _tokens(self._te)
         if self.framing != NONE:
             request.body = Body(self.length)
-        elif self._upgrade and version == 11 and self._names_upgrade():
+        elif len(self._upgrade) > 0 and version == 11 and self._names_upgrade():
             request.upgrade = _upgrade_token(self._upgrade)
         return request
 
@@ -274,24 +281,19 @@ class RequestParser(FieldScanner):
         request.line_query = request.query
         request.line_authority = request.authority
 
-    def _give_target(self, request: ParsedRequest, data: bytes) -> None:
+    def _give_target(self, request: ParsedRequest, data: bytes, origin_form: bool) -> None:
         """Set path, query, authority and host."""
         method = request.method
         if method == "CONNECT":
             raise NotImplementedMethod("the method CONNECT", cause="NOT_IMPLEMENTED_CONNECT")
-        authority: bytes | None = None
         if self._host_at >= 0:
-            authority = data[self._host_at : self._host_end]
+            self._give_host(request, data, self._host_at, self._host_end)
         elif self._version >= 11:
             raise self.refusal("NO_HOST", "an HTTP/1.1 request without Host")
-        if data[self._target_at] != 47:
-            if authority is not None:
-                self._give_host(request, authority)  # checked, though the target's authority replaces it
+        if not origin_form:  # Host was checked, though the target's authority replaces it
             request.headers.shown_host = -1
             self._other_target(request)
             return
-        if authority is not None:
-            self._give_host(request, authority)
         self._give_path(request, data)
         if self._host_line == self._fields_at:
             self._show_host(request, data)
@@ -299,7 +301,7 @@ class RequestParser(FieldScanner):
     def _show_host(self, request: ParsedRequest, data: bytes) -> None:
         """Host came first: it is no part of the block of fields."""
         headers = request.headers
-        if request.line:
+        if len(request.line) > 0:
             headers.host_block = request.line
             headers.shown_host = self._host_line - self._line_at
         else:
@@ -307,16 +309,15 @@ class RequestParser(FieldScanner):
             headers.shown_host = 0
 
     def _give_path(self, request: ParsedRequest, data: bytes) -> None:
-        path = request.target
+        path = data[self._target_at : self._path_end]
         if self._path_end < self._target_end:
-            path = data[self._target_at : self._path_end]
             request.has_query = True
             request.query = data[self._path_end + 1 : self._target_end].decode("latin-1")
         if not self._plain:
             request.path = self._normalized(path)
             return
         request.path = path.decode("latin-1")
-        if self._host_line == self._fields_at and self._version >= 11:
+        if self._whole:
             self._keep_line(request, data)
 
     def _other_target(self, request: Request) -> None:
@@ -331,7 +332,7 @@ class RequestParser(FieldScanner):
             authority, rest = split_absolute(target)
         except ValueError as error:
             raise self.refusal("TARGET", str(error)) from error
-        self._give_host(request, authority)
+        self._give_host(request, authority, 0, len(authority))
         path, mark, query = rest.partition(b"?")
         request.path = self._normalized(path)
         request.has_query = bool(mark)
@@ -345,16 +346,11 @@ class RequestParser(FieldScanner):
         except ValueError as error:
             raise self.refusal("ESCAPE", str(error)) from error
 
-    def _give_host(self, request: Request, authority: bytes) -> None:
-        known = _HOSTS.get(authority)
-        if known is None:
-            try:
-                known = Authority(authority.decode("latin-1"), host_of(authority))
-            except ValueError as error:
-                raise self.refusal("HOST", str(error)) from error
-            if len(_HOSTS) >= _MOST_HOSTS:
-                _HOSTS.clear()
-            _HOSTS[authority] = known
+    def _give_host(self, request: Request, data: bytes, at: i64, end: i64) -> None:
+        try:
+            known = authority_at(data, at, end)
+        except ValueError as error:
+            raise self.refusal("HOST", str(error)) from error
         request.authority, request.host, request.named = known.text, known.host, known
 
     def _give_expect(self, request: Request) -> None:
@@ -372,8 +368,8 @@ def _is_http_1_1(data: bytes, at: i64) -> bool:
 
 
 def _skip_plain(data: bytes, i: i64) -> i64:
-    """Pass over letters, digits, ``-``, ``.``, ``:`` and ``;``, eight bytes in one; up to seven at the data's end may be
-    left. ``flags`` has the high bit of each other byte (see ``http1_fields``)."""
+    """Pass over letters, digits, ``-``, ``.``, ``:`` and ``;``, eight bytes in one; up to seven at the data's end may
+    be left. ``flags`` has the high bit of each other byte (see ``http1_fields``)."""
     words: i64 = len(data) - 8
     word: i64 = 0
     low: i64 = 0
