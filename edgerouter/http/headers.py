@@ -74,7 +74,7 @@ class Headers:
 
     def __init__(self, raw: bytes = b"", cuts: list[int] | None = None) -> None:
         self.raw = raw
-        self.names: i64 = ALL if raw else 0
+        self.names: i64 = ALL if len(raw) > 0 else 0  # compiled, the length of bytes is a load, their truth a call
         self.cut_at: i64 = 0
         self.cut_end: i64 = 0  # 0: nothing is cut
         self.cuts: list[int] | None = None
@@ -88,7 +88,7 @@ class Headers:
         self._index: dict[bytes, list[Line]] | None = None
         self._lines: list[Line] | None = None
         self._edited = False
-        if cuts:
+        if cuts is not None and cuts:
             self.cut_at, self.cut_end = cuts[0], cuts[1]
             self.cuts = cuts[2:] or None
 
@@ -282,7 +282,7 @@ class Headers:
     def add_blocks(self, first: bytes, second: bytes, names: i64 = ALL) -> None:
         """The same with two of them."""
         if self._appended is None and self._index is None and names != ALL:
-            self._appended = [first, second]
+            self._appended = [first, second, b""]  # with room for one more: lists grow dearly
             self.names |= names
         else:
             self.add_block(first)
@@ -347,9 +347,11 @@ class Headers:
         self.names |= names
         appended = self._appended
         if appended is None:
-            appended = []
-            self._appended = appended
-        appended.append(block)
+            self._appended = [block]
+        elif len(appended[-1]) == 0:
+            appended[-1] = block
+        else:
+            appended.append(block)
         if self._index is not None:
             self._index_block(block)
 

@@ -71,7 +71,7 @@ class ClientConnection(ClientResponses):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        if self._pending:
+        if len(self._pending) > 0:
             data = self._pending + data
             self._pending = b""
         if self._busy:
@@ -213,8 +213,8 @@ class ClientConnection(ClientResponses):
         self.deadline = 0.0
         self._request = request
         self._body_bytes = 0
-        enough = self.max_requests and self._served >= self.max_requests
-        old = self.max_seconds and self._clock.now - self._opened >= self.max_seconds
+        enough = 0 < self.max_requests <= self._served
+        old = 0.0 < self.max_seconds <= self._clock.now - self._opened
         if enough or old or not self._parser.keep_alive:
             self._close = True
         session = self._handler.open(self, request)
@@ -319,7 +319,7 @@ class ClientConnection(ClientResponses):
             self._pause_reading()
             return
         self._resume_reading()
-        if self._pending and not self._busy:
+        if len(self._pending) > 0 and not self._busy:
             data = self._pending
             self._pending = b""
             self._process(data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from edgerouter.proxy.engine import Engine
 
 
+_NO_STEPS: Final[list[Middleware]] = []  # until there is a route; never changed, as no route's steps are
+
+
 @mypyc_attr(free_list_len=1)
 class Flow(Attempts):
     """The engine's side of one exchange."""
@@ -55,7 +58,7 @@ class Flow(Attempts):
         super().__init__(engine, downstream, exchange)
         self.route: Route | None = None
         self._entry_rules = entry_rules
-        self._steps: list[Middleware] = []
+        self._steps: list[Middleware] = _NO_STEPS
         self._reached = 0
         self._entered = 0
         self._filtered = 0  # steps that have put their request filter on

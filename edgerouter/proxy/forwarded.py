@@ -66,9 +66,9 @@ def on_entry(downstream: Downstream, request: Request) -> None:
             return
         for name in {name for name, _ in headers.items() if name.replace("_", "-").lower() in _MANAGED}:
             headers.remove(name)
-    if not downstream.peer_lines:
+    if len(downstream.peer_lines) == 0:
         downstream.peer_lines = _peer_lines(downstream)
-    headers.add_blocks(_known_host_lines(_scheme(downstream, request), request), downstream.peer_lines, _HOST_AND_PEER)
+    headers.add_blocks(_lines_of_host(downstream, request), downstream.peer_lines, _HOST_AND_PEER)
 
 
 def on_forward(downstream: Downstream, exchange: Exchange) -> None:
@@ -82,7 +82,7 @@ def on_forward(downstream: Downstream, exchange: Exchange) -> None:
             headers.set("X-Forwarded-For", ", ".join([*known, downstream.client_address]))
             return
     line = downstream.peer_in_for
-    if not line:
+    if len(line) == 0:
         line = b"X-Forwarded-For: " + downstream.client_address.encode("latin-1") + b"\r\n"
         downstream.peer_in_for = line
     headers.add_block(line, _FOR)
@@ -94,18 +94,19 @@ def _scheme(downstream: Downstream, request: Request) -> str:
     return downstream.scheme
 
 
-def _known_host_lines(scheme: str, request: Request) -> bytes:
+def _lines_of_host(downstream: Downstream, request: Request) -> bytes:
     """The lines that depend on Host, from what is kept of the authority where it is as it was received."""
     known = request.named
-    if known is None or known.text is not request.authority or (scheme != "http" and scheme != "https"):
-        return _host_lines(scheme, request.authority)
-    lines = known.lines if scheme == "http" else known.secure_lines
-    if not lines:
-        lines = _host_lines(scheme, request.authority)
-        if scheme == "http":
-            known.lines = lines
-        else:
+    if known is None or known.text is not request.authority or request.upgrade:
+        return _host_lines(_scheme(downstream, request), request.authority)
+    secure = downstream.scheme == "https"
+    lines = known.secure_lines if secure else known.lines
+    if len(lines) == 0:
+        lines = _host_lines(downstream.scheme, request.authority)
+        if secure:
             known.secure_lines = lines
+        else:
+            known.lines = lines
     return lines
 
 

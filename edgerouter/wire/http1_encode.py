@@ -34,7 +34,7 @@ def encode_request_head(request: Request, framing: int, length: int, close: bool
     """
     out = _WRITER
     out.truncate(0)
-    if isinstance(request, ParsedRequest) and request.line and request.unchanged():
+    if isinstance(request, ParsedRequest) and len(request.line) > 0 and request.unchanged():
         out.write(request.line)
     else:
         out.write(_request_line(request))
