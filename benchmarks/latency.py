@@ -3,7 +3,13 @@
 The worker has core 0; control process, load, upstream and the noise share core 1. Open loop (h2load --h1 --rps). The
 noise: a stub Docker API that answers from memory and changes 1,000 labels a minute, one new certificate a second
 (parsed, checked, published), the API polled ten times a second. Quiet and noisy runs alternate in pairs; wanted are a
-median ratio of at most 1.5 and no loop stall over 5 ms. ``python benchmarks/latency.py [pairs] [seconds] [routers]``.
+median ratio of at most 1.5 and no loop stall over 5 ms.
+
+What measures must not be what is measured: load and upstream go before the noise on core 1 (real-time turns), or the
+p99 is the time that h2load itself waited for the control process's turn to end; and the worker goes before whatever
+else the machine does on core 0. A witness before the worker tells whose a stall is (``_witness.py``). ``--share``
+leaves all at one priority, as does a machine without that right.
+``python benchmarks/latency.py [--share] [pairs] [seconds] [routers]``.
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ import time
 import urllib.request
 from typing import Any
 
-from _peers import Peer, free_port, running, start_upstream, wait_for
+from _peers import HERE, Peer, free_port, running, start_upstream, wait_for
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -160,8 +166,21 @@ def certificate(folder: pathlib.Path) -> None:
         os.replace(folder / f"{file}.new", folder / file)
 
 
+def first_on_its_core(pid: int, rank: int = 1) -> bool:
+    """Give a process real-time turns; whether that was allowed."""
+    try:
+        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(rank))
+    except PermissionError:
+        print("no right to real-time turns: load and noise share core 1 as equals, as with --share", file=sys.stderr)
+        return False
+    return True
+
+
 def main(arguments: list[str]) -> int:
-    pairs, seconds, containers = (int(word) for word in [*arguments, *["7", "10", "200"][len(arguments) :]])
+    share = "--share" in arguments
+    numbers = [word for word in arguments if word != "--share"]
+    pairs, seconds, containers = (int(word) for word in [*numbers, *["7", "10", "200"][len(numbers) :]])
+    os.sched_setaffinity(0, {1})  # the stub and all that makes noise: threads of this process
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         folder.chmod(0o755)
@@ -173,7 +192,10 @@ def main(arguments: list[str]) -> int:
             noise.ready.wait(10)
             with running(start(folder, upstream.port, api)) as router:
                 wait_for(router.port, router.process, "c1.test", "/v0")
-                measure(router, noise, pairs, seconds)
+                first = [*upstream.pids(), *workers(router)]
+                ranked = not share and all(first_on_its_core(pid) for pid in first)
+                with running(witness(folder / "late", ranked)):
+                    measure(router, noise, pairs, seconds, ["chrt", "--rr", "1"] if ranked else [])
     return 0
 
 
@@ -195,38 +217,50 @@ def start(folder: pathlib.Path, upstream: int, api: int) -> Peer:
     process = subprocess.Popen(["taskset", "-c", "1", sys.executable, "-m", "edgerouter", *flags], cwd=folder)
     wait_for(port, process, "load.test")
     peer = Peer("edgerouter", process, port)
-    for pid in peer.pids():
-        if "edge-worker" in pathlib.Path(f"/proc/{pid}/comm").read_text():
-            os.sched_setaffinity(pid, {0})
+    for pid in workers(peer):
+        os.sched_setaffinity(pid, {0})
     return peer
 
 
-def measure(router: Peer, noise: Noise, pairs: int, seconds: int) -> None:
-    """The pairs, and what they say."""
-    print(f"{'pair':>4} {'quiet p99 ms':>13} {'noisy p99 ms':>13} {'ratio':>6}   longest stall ms")
-    load(router.port, 2)
+def witness(path: pathlib.Path, ranked: bool) -> Peer:
+    """Who tells by how much the machine was late on core 0, in a file."""
+    path.write_text("0")
+    process = subprocess.Popen(["taskset", "-c", "0", sys.executable, str(HERE / "_witness.py"), str(path)])
+    if ranked:
+        first_on_its_core(process.pid, 2)
+    return Peer("witness", process, 0)
+
+
+def workers(router: Peer) -> list[int]:
+    """The worker's process id, alone in a list."""
+    return [pid for pid in router.pids() if "edge-worker" in pathlib.Path(f"/proc/{pid}/comm").read_text()]
+
+
+def measure(router: Peer, noise: Noise, pairs: int, seconds: int, before: list[str]) -> None:
+    """The pairs, and what they say; ``before`` are the words that go before h2load's."""
+    print(f"{'pair':>4} {'quiet p99 ms':>13} {'noisy p99 ms':>13} {'ratio':>6}   longest stall ms, and the machine's")
+    load(router.port, 2, before)
     ratios = []
     for number in range(pairs):
         found = {}
         for noisy in (False, True) if number % 2 == 0 else (True, False):
             (noise.on.set if noisy else noise.on.clear)()
             time.sleep(1)
-            found[noisy] = load(router.port, seconds)
+            found[noisy] = load(router.port, seconds, before)
         noise.on.clear()
         ratios.append(found[True] / found[False])
-        print(
-            f"{number:4} {found[False]:13.2f} {found[True]:13.2f} {ratios[-1]:6.2f} {stall(noise.api):10.1f}",
-            flush=True,
-        )
+        late = float((noise.folder / "late").read_text()) * 1000
+        stalls = f"{stall(noise.api):10.1f} {late:10.1f}"
+        print(f"{number:4} {found[False]:13.2f} {found[True]:13.2f} {ratios[-1]:6.2f} {stalls}", flush=True)
     done = ", ".join(f"{count} {what}" for what, count in noise.done.items())
     print(f"median ratio {statistics.median(ratios):.2f} (wanted: at most 1.5); {done}")
 
 
-def load(port: int, seconds: int) -> float:
+def load(port: int, seconds: int, before: list[str]) -> float:
     """p99 in ms of an open loop; every request must succeed."""
     log = pathlib.Path(tempfile.mkstemp(suffix=".log")[1])
     count = RATE * seconds
-    command = ["taskset", "-c", "1", "h2load", "--h1", f"-n{count}", f"-c{CONNECTIONS}", f"--log-file={log}"]
+    command = [*before, "taskset", "-c", "1", "h2load", "--h1", f"-n{count}", f"-c{CONNECTIONS}", f"--log-file={log}"]
     command += [f"--rps={RATE / CONNECTIONS}", f"--connect-to=127.0.0.1:{port}", f"http://load.test:{port}/"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in log.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""A worker's Plan -> the routing table that its engine serves with: deltas in, a table out, in slices of a millisecond.
+"""A worker's Plan -> the routing table that its engine serves with: deltas in, a table out, in slices.
 
 What lives here: the order of the work. Unchanged routes, middlewares, services and servers stay the same objects, so
 their state and connections live on. The caller swaps the table by one assignment.

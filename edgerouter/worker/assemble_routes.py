@@ -141,6 +141,8 @@ class Routes:
 
 
 def _same(one: tuple[MiddlewareEntry | None, ...], other: tuple[MiddlewareEntry | None, ...]) -> bool:
+    if not one and not other:  # most routers
+        return True
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 

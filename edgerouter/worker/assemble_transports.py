@@ -75,8 +75,10 @@ class Transports:
 def _over_tls(services: dict[str, ServiceEntry], found: set[str]) -> Iterator[None]:
     """Collect the transports that reach some server over TLS, one service a step."""
     for service in services.values():
-        if any(server.url.startswith("https:") for server in service.servers):
-            found.add(transport_name(service.options))
+        for server in service.servers:
+            if server.url.startswith("https:"):
+                found.add(transport_name(service.options))
+                break
         yield
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from edgerouter.contracts.messages import ChannelError, Frames, Message, frame
 
 READ_SIZE: Final = 65536
-SLICE: Final = 0.001  # seconds of one loop turn that are given to messages
+SLICE: Final = 0.00025  # seconds of one loop turn that are given to messages
 
 
 class Channel(asyncio.Protocol):
@@ -75,7 +75,7 @@ class Channel(asyncio.Protocol):
         self._on_closed(self._why)
 
     def _deliver(self) -> None:
-        """A plan of many parts comes at once: after a millisecond of them the loop's other work has its turn."""
+        """A plan of many parts comes at once: after a slice of them the loop's other work has its turn."""
         self._waiting = self._work_off(time.perf_counter() + SLICE)
         if self._waiting and self._loop is not None:
             self._loop.call_soon(self._deliver)
