@@ -57,7 +57,7 @@ class Request:
         self.headers = headers
         self.version = version
         self.path = ""
-        self.query = ""
+        self._query = ""
         self.has_query = False
         self.host = ""
         self.named: Authority | None = None
@@ -71,6 +71,18 @@ class Request:
     @property
     def target(self) -> bytes:
         return self._target
+
+    @property
+    def query(self) -> str:
+        return self._query
+
+    @query.setter
+    def query(self, text: str) -> None:
+        self._query = text
+
+    def has_semicolon(self) -> bool:
+        """True where the query holds one."""
+        return ";" in self._query
 
     def target_text(self) -> str:
         """Path and query as they are forwarded."""

@@ -31,7 +31,7 @@ class EntryRules:
 
     def on_entry(self, request: Request) -> EdgeError | None:
         """Edit the request before it is matched; an error is answered before any router is looked for."""
-        if request.has_query and ";" in request.query:
+        if request.has_query and request.has_semicolon():
             request.query = request.query.replace(";", "%3B" if self._encode_semicolons else "&")
         if self._underscores != "keep":
             return self._on_underscores(request)

@@ -413,7 +413,6 @@ def _name_end(data: bytes, i: i64) -> i64:
     ones |= ones << 32
     high: i64 = ones << 7
     sevens: i64 = ones * 127
-    token = TOKEN
     while i <= words:
         word = read_i64_le(data, i)
         low = word & sevens
@@ -424,10 +423,10 @@ def _name_end(data: bytes, i: i64) -> i64:
             i += 8
             continue
         i += first_flag(flags)
-        if not token[data[i]]:
+        if data[i] == 58 or not TOKEN[data[i]]:
             return i
         i += 1
-    while i < size and token[data[i]]:
+    while i < size and TOKEN[data[i]]:
         i += 1
     return i
 
@@ -447,7 +446,6 @@ def _value_end(data: bytes, i: i64) -> i64:
     high: i64 = ones << 7
     spaces: i64 = ones << 5
     deletes: i64 = ones * 127
-    valid = VALUE
     while i <= words:
         word = read_i64_le(data, i)
         flags = ((word - spaces) | ((word ^ deletes) - ones)) & ~word & high
@@ -455,10 +453,10 @@ def _value_end(data: bytes, i: i64) -> i64:
             i += 8
             continue
         i += first_flag(flags)
-        if not valid[data[i]]:
+        if data[i] != 9:
             return i
         i += 1
-    while i < size and valid[data[i]]:
+    while i < size and VALUE[data[i]]:
         i += 1
     return i
 

@@ -38,6 +38,8 @@ class ParsedRequest(Request):
     def __init__(self, method: str, target: bytes, headers: Headers, version: int) -> None:
         super().__init__(method, target, "", headers, version)
         self.line = b""
+        self._query_at: i64 = 0  # where the query stands in ``line``, until somebody reads it; 0: it is in ``_query``
+        self._query_end: i64 = 0
         self.line_method = method
         self.line_path = ""
         self.line_query = ""
@@ -51,14 +53,36 @@ class ParsedRequest(Request):
             self._target = self.line[start : self.line.index(b" ", start)]
         return self._target
 
+    @property
+    def query(self) -> str:
+        """See ``Request``; where no rule, step or log asks for it, it is passed on without being read."""
+        if self._query_at > 0:
+            self._query = self.line[self._query_at : self._query_end].decode("ascii")
+            self.line_query = self._query
+            self._query_at = 0
+        return self._query
+
+    @query.setter
+    def query(self, text: str) -> None:
+        self._query = text
+        self._query_at = 0
+
+    def leave_query(self, start: i64, end: i64) -> None:
+        """The query, which holds no semicolon, stands there in ``line``."""
+        self._query_at, self._query_end = start, end
+
+    def has_semicolon(self) -> bool:
+        """See ``Request``."""
+        return self._query_at == 0 and ";" in self._query
+
     def unchanged(self) -> bool:
         """True while ``line`` says what the attributes say."""
         return (
             (self.path is self.line_path or self.path == self.line_path)
             and self.authority is self.line_authority
-            and self.query is self.line_query
             and self.method is self.line_method
-            and self.has_query == bool(self.query)
+            and (self._query_at > 0 or self._query is self.line_query)
+            and self.has_query == (self._query_at > 0 or bool(self._query))
         )
 
 
@@ -83,6 +107,7 @@ class RequestParser(FieldScanner):
         self._target_at: i64 = 0
         self._target_end: i64 = 0
         self._plain = True  # the path needs no normalisation
+        self._semicolons = False  # the query holds some
         self._whole = False  # request line and Host line can be sent as they came
         self._version = 11
 
@@ -179,8 +204,12 @@ class RequestParser(FieldScanner):
             i = _skip_plain(data, i + 1)
         self._plain = plain
         self._path_end = i
+        self._semicolons = False
         if kind == QUESTION:
             i = _query_end(data, i)
+            while i < size and data[i] == 59:
+                self._semicolons = True
+                i = _query_end(data, i + 1)
         self._target_end = i
         if i >= size:
             return 0
@@ -310,13 +339,15 @@ class RequestParser(FieldScanner):
 
     def _give_path(self, request: ParsedRequest, data: bytes) -> None:
         path = data[self._target_at : self._path_end]
-        if self._path_end < self._target_end:
-            request.has_query = True
-            request.query = data[self._path_end + 1 : self._target_end].decode("latin-1")
-        if not self._plain:
-            request.path = self._normalized(path)
+        start, end = self._path_end + 1, self._target_end
+        request.has_query = start <= end
+        request.path = path.decode("ascii") if self._plain else self._normalized(path)
+        if self._whole and not self._semicolons and start < end:
+            self._keep_line(request, data)
+            request.leave_query(start - self._line_at, end - self._line_at)
             return
-        request.path = path.decode("latin-1")
+        if request.has_query:
+            request.query = data[start:end].decode("ascii")
         if self._whole:
             self._keep_line(request, data)
 
@@ -393,8 +424,8 @@ def _skip_plain(data: bytes, i: i64) -> i64:
 
 
 def _query_end(data: bytes, i: i64) -> i64:
-    """The first byte from ``i`` on that may not stand in a query; the data's size when there is none. ``flags`` has the
-    high bit of each that is a space, a control byte, ``#`` or no ASCII."""
+    """The first byte from ``i`` on that is ``;`` or may not stand in a query; the data's size when there is none.
+    ``flags`` has the high bit of each that is so: a space, a control byte, ``#`` or no ASCII."""
     size: i64 = len(data)
     words: i64 = size - 8
     word: i64 = 0
@@ -404,15 +435,15 @@ def _query_end(data: bytes, i: i64) -> i64:
     ones |= ones << 32
     high: i64 = ones << 7
     sevens: i64 = ones * 127
-    table = TARGET
     while i <= words:
         word = read_i64_le(data, i)
         low = word & sevens
-        flags = (~(low + ones * 95) | (low + ones) | ~((low ^ ones * 35) + sevens) | word) & high
+        flags = ~(low + ones * 95) | (low + ones) | ~((low ^ ones * 35) + sevens) | ~((low ^ ones * 59) + sevens)
+        flags = (flags | word) & high
         if flags != 0:
             return i + first_flag(flags)
         i += 8
-    while i < size and table[data[i]]:
+    while i < size and TARGET[data[i]] and data[i] != 59:
         i += 1
     return i
 

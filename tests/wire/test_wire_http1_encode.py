@@ -216,3 +216,35 @@ def test_chunks() -> None:
     assert encode_chunk(b"") == b"", "an empty chunk would end the body"
     assert encode_last_chunk(None) == LAST_CHUNK == b"0\r\n\r\n"
     assert encode_last_chunk(Headers.of([("A", "1")])) == b"0\r\nA: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize("query", [b"", b"q", b"a=1&b=%20", b"a;b", b";", b"long" * 20 + b";", b"long" * 20, b"?x?"])
+def test_a_query_is_sent_as_it_came_whether_or_not_it_was_read(query: bytes) -> None:
+    for fields in (b"Host: h\r\nX: 1\r\n", b"X: 1\r\nHost: h\r\n"):
+        raw = b"GET /p?" + query + b" HTTP/1.1\r\n" + fields + b"\r\n"
+        sent = b"GET /p?" + query + b" HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n"
+        assert encode_request_head(parsed(raw), NONE, 0) == sent
+        request = parsed(raw)
+        assert request.has_query and request.has_semicolon() == (b";" in query)
+        assert request.query == query.decode() and request.query is request.query
+        assert request.has_semicolon() == (b";" in query)
+        assert encode_request_head(request, NONE, 0) == sent
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_changed_query_is_sent_changed(read: bool) -> None:
+    for given, sent in (("x=2", b"GET /p?x=2 "), ("", b"GET /p? ")):
+        request = parsed(b"GET /p?x=1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert not read or request.query == "x=1"
+        request.query = given
+        assert request.query == given
+        assert encode_request_head(request, NONE, 0).startswith(sent)
+    request = parsed(b"GET /p?x=1 HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert not read or request.query == "x=1"
+    request.has_query = False
+    assert encode_request_head(request, NONE, 0).startswith(b"GET /p HTTP")
+    request = parsed(b"GET /p?x=1 HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert not read or request.query == "x=1"
+    request.path = "/other"
+    assert encode_request_head(request, NONE, 0).startswith(b"GET /other?x=1 ")
+    assert request.target == b"/p?x=1"
