@@ -88,13 +88,14 @@ class Server:
     """
 
     def __init__(self, url: str, scheme: str, host: str, port: int, weight: int = 1) -> None:
-        self.url = url  # first what every request looks at, as in Route
+        # First what every request looks at: with ten thousand routers, each cache line of one is a miss.
         self.pool: object = None
         self.in_flight = 0
         self.up = True
         self.retired = False
         self.preserve_path = False
         self.fenced = False
+        self.url = url
         self.weight = weight
         self.scheme = scheme
         self.host = host
@@ -136,12 +137,14 @@ class Service:
     """A node of the service tree. ``steps`` are middlewares of its own, run after the router's once it is chosen.
 
     ``pass_host_header`` False sends the server's own host and port as Host. ``key`` numbers it in the metrics (the
-    assembler sets it from the Plan). ``refused`` as for routes.
+    assembler sets it from the Plan). ``refused`` as for routes. ``lone`` is the server that every exchange gets, where
+    that is certain: there is no other, and no step, no balancer and no refusal. ``refresh`` finds it out.
     """
 
+    lone: Server | None = None
+    key: int = 0
     steps: list[Middleware] | None = None
     pass_host_header: bool = True
-    key: int = 0
     refused: str = ""
     hold: float = 0.0  # seconds that a request waits for a server while there is none
 
@@ -149,7 +152,8 @@ class Service:
         self.name = name
 
     def choose(self, exchange: Exchange) -> Server | None:
-        """Pick a server and set ``exchange.service`` to the leaf's name; None when none is available (503)."""
+        """Pick a server and set ``exchange.service`` to the leaf's name; None when none is available (503). Not asked
+        while there is a ``lone`` one."""
         return None
 
     def below(self, exchange: Exchange) -> Service:
@@ -164,7 +168,8 @@ class Service:
         """A server that it chose gave no response head; another may be chosen next."""
 
     def refresh(self) -> None:
-        """Look at the servers' health again; whoever changes ``Server.up`` or ``Server.fenced`` calls this after."""
+        """Look at the servers' health again; whoever changes ``Server.up`` or ``Server.fenced``, or this service's
+        ``steps`` or ``refused``, calls this after."""
 
     def inherit(self, previous: Service) -> None:
         """Take over the running state of the object that this one replaces, so that fractions do not start again."""
@@ -178,16 +183,15 @@ class Route:
     """What a matched request meets: identity, steps outside in, the service tree. ``key`` numbers it in the metrics."""
 
     def __init__(self, name: str, rule: str, priority: int, service: Service | None, steps: list[Middleware]) -> None:
-        # First what every request looks at: with ten thousand routers, each cache line of one is a miss.
-        self.name = name
-        self.service = service
+        self.service = service  # first what every request looks at, as in Server
         self.steps = steps
+        self.series: object = None  # the recorder's: where the newest request was counted
         self.key = 0
         self.refused = ""  # BAD_CONFIG: the sentence that says why; every request is answered 500
         self.asleep = ""  # ASLEEP: the sentence that says why; every request is answered 503
         self.access_log = True
         self.metrics = True
-        self.series: object = None  # the recorder's: where the newest request was counted
+        self.name = name
         self.rule = rule
         self.priority = priority
         self.tls_options = ""  # TLS options that it must be reached with; "" is those of its host

@@ -55,17 +55,57 @@ class Exchange:
         self.tls_cipher = ""
         self.client_certificate = b""  # in DER form, b"" where the client showed none
         self.user = ""
-        self.router = ""
-        self.service = ""
-        self.server_url = ""
         self.retries = 0
         self.started = 0.0
-        self.route: object = None  # the engine's: what was matched
+        self.route: object = None  # the engine's: what was matched, and where it goes
+        self.leaf: object = None
+        self.server: object = None
+        self._router = ""  # names that were given, in place of those
+        self._service = ""
+        self._server_url = ""
         self.forwarded_for = True  # append the peer to X-Forwarded-For
         self.timeouts: Timeouts | None = None
         self.origin: Origin | None = None
         self.slots: list[object] | None = None
         self.choices: dict[str, object] | None = None
+
+    # Names are looked up when they are asked for: of ten thousand routers they are not in the processor's cache.
+
+    @property
+    def router(self) -> str:
+        """The qualified name of the router that was matched, or ""."""
+        return self._router or self._name_of(self.route)
+
+    @router.setter
+    def router(self, name: str) -> None:
+        self._router = name
+
+    @property
+    def service(self) -> str:
+        """The qualified name of the service that was chosen, or ""."""
+        return self._service or self._name_of(self.leaf)
+
+    @service.setter
+    def service(self, name: str) -> None:
+        self._service = name
+
+    @property
+    def server_url(self) -> str:
+        """The address of the server that was chosen last, or ""."""
+        return self._server_url or self._name_of(self.server)
+
+    @server_url.setter
+    def server_url(self, url: str) -> None:
+        self._server_url = url
+
+    def _name_of(self, chosen: object) -> str:
+        return ""
+
+    def goes_to(self, leaf: object, server: object) -> None:
+        """A service chose a server."""
+        self.leaf = leaf
+        self.server = server
+        self._service = ""
 
     def fetch(self, service: object, request: Request) -> Awaitable[Response]:
         """Send a request of a middleware's own to a service, by its name (``name@provider``) or to one that it made for

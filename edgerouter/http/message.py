@@ -3,7 +3,6 @@ the codec took them out and gave their meaning to the attributes (RFC 9110 secti
 
 from __future__ import annotations
 
-from sys import intern
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -25,11 +24,10 @@ _NO_SNIFFING: Final = Field("X-Content-Type-Options", "nosniff")
 class Authority:
     """A Host field as received and the host that routers match; with what ``proxy.forwarded`` made of it, once."""
 
-    def __init__(self, raw: bytes, host: str) -> None:
-        text = raw.decode("latin-1")
+    def __init__(self, raw: bytes, text: str, host: str) -> None:
         self.raw = raw
-        self.host = intern(host)  # a rule's text for this host: found by identity
-        self.text = text if host != text else self.host
+        self.text = text
+        self.host = host  # the same object where there is no port, and nothing was changed
         self.lines = b""  # of a connection without TLS
         self.secure_lines = b""
 

@@ -119,20 +119,14 @@ class Attempts(Session):
 
     def _choose_server(self, leaf: Service) -> None:
         exchange = self.exchange
-        answer = leaf.answer(exchange)
-        if answer is not None:
-            exchange.service = leaf.name
-            self._respond(answer)
-            return
-        server = self._pick(leaf)
-        if server is None:
-            if not self._hold(leaf):
-                self._fail(NoServer("no server of the service is up"))
-            return
+        server = leaf.lone
+        if server is None or not server.up or server.retired or self._other is not None:
+            server = self._ask(leaf)
+            if server is None:
+                return
         self._server = server
         server.in_flight += 1
-        exchange.service = leaf.name
-        exchange.server_url = server.url
+        exchange.goes_to(leaf, server)
         if not self._appended_peer:
             self._appended_peer = True
             forwarded.on_forward(self._downstream, exchange)
@@ -146,6 +140,18 @@ class Attempts(Session):
         upstream = pool.acquire(self, method != "GET" and method not in _IDEMPOTENT, self._fresh, limit)
         if upstream is not None:
             self._send(upstream)
+
+    def _ask(self, leaf: Service) -> Server | None:
+        """Ask the service for a server; None when there is an answer, a failure or a wait instead."""
+        answer = leaf.answer(self.exchange)
+        if answer is not None:
+            self.exchange.service = leaf.name
+            self._respond(answer)
+            return None
+        server = self._pick(leaf)
+        if server is None and not self._hold(leaf):
+            self._fail(NoServer("no server of the service is up"))
+        return server
 
     def _pick(self, leaf: Service) -> Server | None:
         """Let the balancer pick, unless a second try has found its server already."""
@@ -172,7 +178,7 @@ class Attempts(Session):
         request, leaf, server = self.exchange.request, self._leaf, self._server
         assert leaf is not None and server is not None
         authority, path = request.authority, request.path
-        if not leaf.pass_host_header:
+        if leaf.lone is None and not leaf.pass_host_header:
             request.authority = _authority(server)
         if server.preserve_path and server.base_path:
             request.path = server.base_path.rstrip("/") + path

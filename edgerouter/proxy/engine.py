@@ -100,6 +100,14 @@ class EngineExchange(Exchange):
         super().__init__(request)
         self._engine = engine
 
+    def _name_of(self, chosen: object) -> str:
+        """See ``Exchange``; by the kinds that there are."""
+        if isinstance(chosen, Route):
+            return chosen.name
+        if isinstance(chosen, Service):
+            return chosen.name
+        return chosen.url if isinstance(chosen, Server) else ""
+
     def fetch(self, service: object, request: Request) -> Awaitable[Response]:
         """See ``Exchange.fetch``; the response's failures come as responses with their status."""
         return self._engine.fetch(service, request, self.client_address)

@@ -92,7 +92,7 @@ class Flow(Attempts):
                 self._fail(error or self._engine.no_route(exchange))
             return
         self.route = route
-        exchange.router = route.name
+        exchange.route = route
         error = rules.on_match(exchange.request)
         if error is not None:
             self._fail(error)
@@ -106,7 +106,6 @@ class Flow(Attempts):
             self._node = self._top = route.service
             self._steps = route.steps
             self._own = len(route.steps)
-            exchange.route = route
             self._walk_in(0)
 
     def start_at(self, service: Service, steps: list[Middleware]) -> None:
@@ -224,6 +223,9 @@ class Flow(Attempts):
             if node is None:
                 self._fail(BadConfig("the router has no service"))
                 return
+            if node.lone is not None:
+                self._leaf = node
+                break
             if node.refused:
                 self._fail(BadConfig(node.refused))
                 return
@@ -237,7 +239,9 @@ class Flow(Attempts):
                 self._steps = self._steps + steps
                 self._walk_in(position)
                 return
-        self._choose(self._leaf)
+        leaf = self._leaf
+        assert leaf is not None
+        self._choose(leaf)
 
     # -- out ----------------------------------------------------------------------------------------------------
 

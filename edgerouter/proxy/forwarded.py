@@ -35,6 +35,8 @@ _HOSTNAME: Final = socket.gethostname()
 _HOST_AND_PEER: Final = names_in(
     b"X-Forwarded-Host:\nX-Forwarded-Port:\nX-Forwarded-Proto:\nX-Forwarded-Server:\nX-Real-Ip:\n"
 )
+_BEHIND: Final = b"\r\nX-Forwarded-Port: 80\r\nX-Forwarded-Proto: http\r\n"  # a host without port
+_BEHIND_TLS: Final = b"\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Proto: https\r\n"
 _FOR: Final = names_in(b"X-Forwarded-For:\n")
 
 Networks = list[ipaddress.IPv4Network | ipaddress.IPv6Network]
@@ -102,7 +104,10 @@ def _lines_of_host(downstream: Downstream, request: Request) -> bytes:
     secure = downstream.scheme == "https"
     lines = known.secure_lines if secure else known.lines
     if len(lines) == 0:
-        lines = _host_lines(downstream.scheme, request.authority)
+        if known.host is known.text and len(known.raw) > 0:
+            lines = b"X-Forwarded-Host: " + known.raw + (_BEHIND_TLS if secure else _BEHIND)
+        else:
+            lines = _host_lines(downstream.scheme, request.authority)
         if secure:
             known.secure_lines = lines
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgerouter.contracts.plugins import Route
 from edgerouter.http.exchange import Exchange
 from edgerouter.routing.entry import Entry
 from edgerouter.routing.paths import PathIndex
@@ -10,53 +11,79 @@ from edgerouter.rules.predicates import HOST, HOST_UNDER
 
 
 class HostIndex:
-    """All entries of one entry point and kind of connection, live or asleep."""
+    """All entries of one entry point and kind of connection, live or asleep. ``alone`` has the routes that are
+    their host's only one and ask for nothing else: of most tables most, found without a look at anything in between."""
 
     def __init__(self, owner: int) -> None:
         self.owner = owner
+        self.alone: dict[str, Route] = {}
         self.exact: dict[str, PathIndex] = {}
         self.under: dict[str, PathIndex] = {}
-        self.any = PathIndex(owner)
+        self.any: PathIndex | None = None
 
-    def find(self, exchange: Exchange) -> Entry | None:
-        """The first entry, in their order, whose rule holds."""
-        request = exchange.request
-        host = request.host
-        path = request.path
+    def find(self, exchange: Exchange) -> Route | None:
+        """The route of the first entry, in their order, whose rule holds."""
+        host = exchange.request.host
+        under = self._under(host) if self.under else None
+        if under is None and self.any is None:
+            route = self.alone.get(host)
+            if route is not None:
+                return route
+        entry = self._find(exchange, host, under)
+        return None if entry is None else entry.route
+
+    def _find(self, exchange: Exchange, host: str, under: PathIndex | None) -> Entry | None:
+        path = exchange.request.path
         best: Entry | None = None
-        paths = self.exact.get(host)
-        if paths is not None:
-            best = paths.find(exchange, path, None)
-        under = self.under
-        if under:
-            dot = host.find(".")
-            if dot > 0:
-                paths = under.get(host[dot + 1 :])
-                if paths is not None:
-                    best = paths.find(exchange, path, best)
-        return self.any.find(exchange, path, best)
+        exact = self.exact.get(host)
+        if exact is not None:
+            best = exact.find(exchange, path, None)
+        if under is not None:
+            best = under.find(exchange, path, best)
+        return best if self.any is None else self.any.find(exchange, path, best)
+
+    def _under(self, host: str) -> PathIndex | None:
+        """The wildcard that the host falls under."""
+        dot = host.find(".")
+        return self.under.get(host[dot + 1 :]) if dot > 0 else None
 
     def add(self, entry: Entry, branch: Branch) -> None:
         """Insert under the branch's conditions; this index must belong to the builder that calls."""
-        self._paths(branch).add(entry, branch)
+        paths = self._paths(branch)
+        paths.add(entry, branch)
+        self._settle(branch, paths)
 
     def remove(self, entry: Entry, branch: Branch) -> None:
         """Take out what ``add`` put in."""
         paths = self._paths(branch)
         paths.remove(entry, branch)
-        if paths.empty():
-            if branch.host_kind == HOST:
-                del self.exact[branch.host]
-            elif branch.host_kind == HOST_UNDER:
-                del self.under[branch.host]
+        self._settle(branch, paths)
+        if not paths.empty():
+            return
+        if branch.host_kind == HOST:
+            del self.exact[branch.host]
+        elif branch.host_kind == HOST_UNDER:
+            del self.under[branch.host]
+        else:
+            self.any = None
+
+    def _settle(self, branch: Branch, paths: PathIndex) -> None:
+        """A host's entries changed."""
+        if branch.host_kind != HOST:
+            return
+        if paths.only is not None:
+            self.alone[branch.host] = paths.only.route
+        else:
+            self.alone.pop(branch.host, None)
 
     def empty(self) -> bool:
         """True when nothing is left."""
-        return not self.exact and not self.under and self.any.empty()
+        return not (self.alone or self.exact or self.under or self.any is not None)
 
     def copy(self, owner: int) -> HostIndex:
         """An independent copy; what is below is shared until it is changed."""
         index = HostIndex(owner)
+        index.alone = self.alone.copy()
         index.exact = self.exact.copy()
         index.under = self.under.copy()
         index.any = self.any
@@ -67,9 +94,13 @@ class HostIndex:
             return _owned(self.exact, branch.host, self.owner)
         if branch.host_kind == HOST_UNDER:
             return _owned(self.under, branch.host, self.owner)
-        if self.any.owner != self.owner:
-            self.any = self.any.copy(self.owner)
-        return self.any
+        paths = self.any
+        if paths is None:
+            paths = PathIndex(self.owner)
+        elif paths.owner != self.owner:
+            paths = paths.copy(self.owner)
+        self.any = paths
+        return paths
 
 
 def _owned(indexes: dict[str, PathIndex], key: str, owner: int) -> PathIndex:

@@ -47,10 +47,10 @@ class RoutingTable(Table):
         section = sections.get(exchange.entrypoint)
         if section is None:
             return None
-        entry = section.live.find(exchange)
-        if entry is None and section.asleep is not None:
-            entry = section.asleep.find(exchange)
-        return None if entry is None else entry.route
+        route = section.live.find(exchange)
+        if route is None and section.asleep is not None:
+            route = section.asleep.find(exchange)
+        return route
 
     def service(self, name: str) -> Service | None:
         """A service by its qualified name."""

@@ -70,7 +70,6 @@ class LoadBalancer(Service):
 
     def __init__(self, options: Options, context: PluginContext, servers: list[Server]) -> None:
         super().__init__(context.name)
-        self._lone: Server | None = None  # the only one in rotation, where no balancer needs to be asked
         self._tracking: Tracking | None = None
         self.pass_host_header = bool(options.pass_host_header)
         self.hold = float(options.deploy.hold)
@@ -105,8 +104,9 @@ class LoadBalancer(Service):
             live = [s for s in live if s.url not in passive.out]
         if live != self._live:
             self._live = live
-        asks_nobody = len(live) == 1 and self._tracking is None and self._balancer.plain
-        self._lone = live[0] if asks_nobody else None
+        asks_nobody = self.steps is None and self._tracking is None and self._balancer.plain
+        certain = asks_nobody and self.pass_host_header and not self.refused
+        self.lone = live[0] if certain and len(live) == 1 else None
 
     def inherit(self, previous: Service) -> None:
         """See ``Service.inherit``: keep the balancer, unless the strategy is another."""
@@ -118,9 +118,6 @@ class LoadBalancer(Service):
     def choose(self, exchange: Exchange) -> Server | None:
         """See ``Service.choose``."""
         exchange.service = self.name
-        lone = self._lone
-        if lone is not None and lone.up:
-            return lone
         if self._tracking is not None:
             return self._choose_tracked(exchange)
         server = self._balancer.pick(self._live, exchange)

@@ -3,7 +3,7 @@
 One worker writes, the control process reads, nothing locks. The control process made the memfd and holds it, so the
 counts survive a SIGKILL of the worker. All words are native unsigned 64-bit numbers, each aligned and written in whole.
 
-Header, 64 words:
+Header, 71 words (64 in version 1): words 1 to 8 of a block, all that a request writes, shall share a line of the cache.
     0 magic   1 layout version   2 words in a block   3 blocks in use   4 histogram bounds (n)
     5 exchanges in flight   6 longest loop stall, ns   7 sum of loop stalls, ns   8 series that found no room
     9 access log lines that were lost
@@ -38,10 +38,11 @@ from librt.strings import BytesWriter, write_i64_le
 from mypy_extensions import i64, mypyc_attr
 
 MAGIC: Final = 0x65646765726F7574
-VERSION: Final = 1
-HEADER_WORDS: Final = 64
+VERSION: Final = 2
+HEADER_WORDS: Final = 71
+HEADERS: Final = {1: 64, VERSION: HEADER_WORDS}  # workers of before a live upgrade are read until they have left
 BOUNDS_AT: Final = 16
-MOST_BOUNDS: Final = HEADER_WORDS - BOUNDS_AT
+MOST_BOUNDS: Final = 48
 BLOCK_SIZE_AT: Final = 2
 USED_AT: Final = 3
 BOUNDS_COUNT_AT: Final = 4
@@ -175,7 +176,7 @@ class CounterMemory:
     def count(self, block: Block, bytes_in: i64, bytes_out: i64, duration: float, retries: i64) -> None:
         """Count one request of a series; duration in seconds."""
         if duration > 0.0:
-            block.duration += int(duration * 1e9)
+            block.duration += i64(duration * 1e9)
         block.bytes_in += bytes_in
         block.bytes_out += bytes_out
         block.retries += retries

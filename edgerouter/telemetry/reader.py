@@ -213,9 +213,10 @@ class CounterReader:
             return  # its worker did not come so far
         mapped = mmap.mmap(fd, size)  # to be written too: retired blocks are given back
         with mapped, memoryview(mapped) as view, view.cast("Q") as words:
-            if words[0] == layout.MAGIC and words[1] == layout.VERSION:
+            header = layout.HEADERS.get(words[1], 0) if words[0] == layout.MAGIC else 0
+            if header:
                 self._read_header(worker, words, totals)
-                self._read_blocks(words, totals, at)
+                self._read_blocks(words, header, totals, at)
 
     def _read_header(self, worker: Worker, words: memoryview, totals: Totals) -> None:
         totals.in_flight += words[layout.IN_FLIGHT_AT]
@@ -224,14 +225,14 @@ class CounterReader:
         totals.lost_series += words[layout.LOST_AT]
         totals.lost_lines += words[layout.LOST_LINES_AT]
 
-    def _read_blocks(self, words: memoryview, totals: Totals, at: list[tuple[int, Series]] | None) -> None:
+    def _read_blocks(self, words: memoryview, header: int, totals: Totals, at: list[tuple[int, Series]] | None) -> None:
         size = words[layout.BLOCK_SIZE_AT]
         buckets = words[layout.BOUNDS_COUNT_AT] + 1
         if size != layout.block_words(buckets - 1) or buckets != len(self.bounds) + 1:
             return  # another version's bounds: numbers of another meaning
-        room = (len(words) - layout.HEADER_WORDS) // size
+        room = (len(words) - header) // size
         used = min(words[layout.USED_AT], room)
-        blocks = words[layout.HEADER_WORDS : layout.HEADER_WORDS + used * size].tobytes()
+        blocks = words[header : header + used * size].tobytes()
         end = layout.BUCKETS_AT + buckets
         add = totals.add
         for place, block in enumerate(struct.iter_unpack(f"@{size}Q", blocks)):
@@ -241,7 +242,7 @@ class CounterReader:
                 if at is not None:
                     at.append((place, series))
             elif block[0] & layout.KIND == layout.RETIRED:
-                self._take(words, layout.HEADER_WORDS + place * size, end, totals)
+                self._take(words, header + place * size, end, totals)
             else:
                 self._read_other(block, totals)
 

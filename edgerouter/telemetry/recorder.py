@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from edgerouter.contracts.plugins import Route
 from edgerouter.http.exchange import Exchange
@@ -74,28 +74,44 @@ class Recorder:
 
         ``status`` is what the client was sent, 499 when it left before (CLIENT_GONE).
         """
-        memory = self._memory
-        if metrics and memory is not None:
-            protocol = protocol_of(exchange, status)
-            code = _grpc_status(exchange, status) if protocol == GRPC else status
-            method = exchange.request.method
-            number = _GET if method == "GET" else METHOD_IDS.get(method, 0)
-            what = TRAFFIC | protocol << 4 | number << 8 | (code & 1023) << 24
-            if exchange.tls_version:
-                what |= tls_number(exchange.tls_version, exchange.tls_cipher) << 12
-            route = exchange.route
-            block = route.series if isinstance(route, Route) else None
-            if not isinstance(block, Block) or not block.is_of(what, entrypoint_key, router_key, service_key):
-                block = memory.series(what, entrypoint_key, router_key, service_key)
-                if isinstance(route, Route):
-                    route.series = block
-            if block is not None:
-                memory.count(block, bytes_in, bytes_out, duration, exchange.retries)
-            if exchange.cause:
-                memory.fail(entrypoint_key, exchange.cause)
+        if metrics and self._memory is not None:
+            self._count(
+                self._memory, exchange, entrypoint_key, router_key, service_key, status, bytes_in, bytes_out, duration
+            )
         access_log = self._access_log
         if log and access_log is not None:
             access_log.write(exchange, status, bytes_in, bytes_out, duration)
+
+    def _count(
+        self,
+        memory: CounterMemory,
+        exchange: Exchange,
+        entrypoint_key: i64,
+        router_key: i64,
+        service_key: i64,
+        status: i64,
+        bytes_in: i64,
+        bytes_out: i64,
+        duration: float,
+    ) -> None:
+        protocol = protocol_of(exchange, status)
+        code: i64 = _grpc_status(exchange, status) if protocol == GRPC else status
+        method = exchange.request.method
+        number: i64 = _GET if method == "GET" else METHOD_IDS.get(method, 0)
+        what: i64 = TRAFFIC | protocol << 4 | number << 8 | (code & 1023) << 24
+        if exchange.tls_version:
+            what |= tls_number(exchange.tls_version, exchange.tls_cipher) << 12
+        matched = exchange.route
+        route = matched if isinstance(matched, Route) else None
+        block = None if route is None else route.series
+        if not isinstance(block, Block) or not block.is_of(what, entrypoint_key, router_key, service_key):
+            block = memory.series(what, entrypoint_key, router_key, service_key)
+            if route is not None:
+                route.series = block
+        if block is not None:
+            memory.count(block, bytes_in, bytes_out, duration, exchange.retries)
+        if exchange.cause:
+            memory.fail(entrypoint_key, exchange.cause)
 
     def stalled(self, seconds: float) -> None:
         """The loop came late by so much."""
@@ -113,7 +129,7 @@ class Recorder:
                 self._memory.lines_lost(access_log.lost_lines())
 
 
-def protocol_of(exchange: Exchange, status: int) -> int:
+def protocol_of(exchange: Exchange, status: i64) -> i64:
     """The protocol's number for the metrics. Fields are looked at only where the framing allows the protocol."""
     request = exchange.request
     if request.upgrade:
@@ -129,7 +145,7 @@ def protocol_of(exchange: Exchange, status: int) -> int:
     return HTTP
 
 
-def _grpc_status(exchange: Exchange, status: int) -> int:
+def _grpc_status(exchange: Exchange, status: i64) -> i64:
     """The code of a gRPC answer that has no body; trailers pass by after the response's head, so 0 (OK) otherwise."""
     response = exchange.response
     if response is None or status != 200:

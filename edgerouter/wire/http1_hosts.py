@@ -1,49 +1,60 @@
 """What is kept of Host fields between requests, found where they stand. What they mean is ``http1_target``'s.
 
-Hosts repeat: what each was and what was made of it is kept. A table with one place for each hash is looked at before
-the dictionary, since that costs neither a slice nor a keyed hash; a host whose place another one took costs those.
+Hosts repeat: what some of them were and what was made of it is kept. Only few: of ten thousand hosts that are all asked
+for, what was kept of each would have left the processor's cache, and to read it again costs more than to make it anew.
 """
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Final
 
 from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from edgerouter.http.message import Authority
-from edgerouter.wire.http1_target import host_of
+from edgerouter.wire.http1_target import host_of, is_plain_host
 
-_MOST: Final = 16384  # some 8 MB; a router with more hosts than that under load parses them again
-_MASK: Final = 16383
+_MASK: Final = 511
+_TURNS: Final = 8  # one in so many that are not found gets a place: hosts without end pass by those that repeat
 
-_KNOWN: Final[dict[bytes, Authority]] = {}  # emptied when full, so that made-up hosts cost only their parsing
-_PLACES: Final[list[Authority | None]] = [None] * _MOST
+
+class _Kept:
+    """One place for each hash; an ``Authority`` is some 300 bytes with what belongs to it."""
+
+    def __init__(self) -> None:
+        self.places: list[Authority | None] = [None] * (_MASK + 1)
+        self.missed: i64 = 0
+
+
+_KEPT: Final = _Kept()
 
 
 def authority_at(data: bytes, at: i64, end: i64) -> Authority:
     """What stands there, taken apart. Raises ValueError where it is no authority."""
-    place: i64 = -1
-    if end - at >= 8:
-        place = _place(data, at, end)
-        known = _PLACES[place]
-        if known is not None and _is_at(known.raw, data, at, end):
-            return known
-    found = _of(data[at:end])
-    if place >= 0:
-        _PLACES[place] = found
+    if end - at < 8:
+        return _made(data[at:end], False)
+    kept = _KEPT
+    place = _place(data, at, end)
+    known = kept.places[place]
+    if known is not None and _is_at(known.raw, data, at, end):
+        return known
+    kept.missed += 1
+    if kept.missed % _TURNS != 0:
+        return _made(data[at:end], False)
+    found = _made(data[at:end], True)
+    kept.places[place] = found
     return found
 
 
-def _of(raw: bytes) -> Authority:
-    known = _KNOWN.get(raw)
-    if known is None:
-        known = Authority(raw, host_of(raw))
-        if len(_KNOWN) >= _MOST:
-            _KNOWN.clear()
-            _PLACES[:] = [None] * _MOST
-        _KNOWN[raw] = known
-    return known
+def _made(raw: bytes, keep: bool) -> Authority:
+    """``keep``: the host becomes a rule's text for it, found by identity."""
+    text = raw.decode("latin-1")
+    if not is_plain_host(raw):
+        return Authority(raw, text, host_of(raw))
+    if keep:
+        text = intern(text)
+    return Authority(raw, text, text)
 
 
 def _place(data: bytes, at: i64, end: i64) -> i64:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from librt.strings import read_i64_le
+from mypy_extensions import i64
+
 from edgerouter.wire.http1_base import LOWER
 
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -38,6 +41,7 @@ TARGET: Final = bytes(_target_class(c) for c in range(256))
 # A comma is legal in a reg-name, but a Host with one is two Host lines joined by some hop before.
 _HOST_CHARS: Final = _UNRESERVED | frozenset(b"!$&'()*+;=")
 _HOST: Final = bytes(1 if c in _HOST_CHARS else 0 for c in range(256))
+_PLAIN_HOST: Final = b"abcdefghijklmnopqrstuvwxyz0123456789-."
 _ADDRESS: Final = bytes(1 if c in b"0123456789abcdefABCDEF:." else 0 for c in range(256))
 
 _HEX: Final[dict[bytes, int]] = {
@@ -106,6 +110,39 @@ def safe_target(target: str) -> bytes:
     """Escape whatever would end the target or the line; for targets that a middleware has put together."""
     raw = target.encode("utf-8", "replace")
     return b"".join([b"%%%02X" % c if TARGET[c] == 0 else bytes([c]) for c in raw])
+
+
+def is_plain_host(authority: bytes) -> bool:
+    """True only where ``host_of`` gives the very same text: lower case, no port, no brackets, no trailing dot.
+
+    Words of eight bytes are looked at in one, the last of them may overlap: in a sum, the high bit of each byte says
+    whether it reached the value that was added to make it 128. No byte carries into the next, since none is above 127.
+    """
+    size: i64 = len(authority)
+    last: i64 = size - 8
+    if last < 0:
+        return size > 0 and not authority.translate(None, _PLAIN_HOST) and authority[size - 1] != 46
+    ones: i64 = 0x01010101
+    ones |= ones << 32
+    high: i64 = ones << 7
+    at: i64 = 0
+    word: i64 = 0
+    fits: i64 = 0
+    while True:
+        word = read_i64_le(authority, at)
+        if word & high != 0:
+            return False
+        fits = (
+            (word + ones * (128 - 45)) & ~(word + ones * (127 - 57)) & ((word ^ ones * 47) + ones * 127)
+        )  # - . 0 to 9
+        fits |= (word + ones * (128 - 97)) & ~(word + ones * (127 - 122))  # a to z
+        if fits & high != high:
+            return False
+        if at == last:
+            return authority[size - 1] != 46
+        at += 8
+        if at > last:
+            at = last
 
 
 def host_of(authority: bytes) -> str:

@@ -134,7 +134,7 @@ class Services:
         previous = self.current.get(entry.name)
         if previous is not None:
             service.inherit(previous)
-            service.refresh()
+        service.refresh()
         return service
 
     def _new(self, entry: ServiceEntry, transport: str, changed_transports: set[str]) -> Service:

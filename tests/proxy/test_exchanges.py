@@ -32,6 +32,34 @@ async def test_a_get_goes_through_and_is_recorded_once() -> None:
     await rig.stop()
 
 
+async def test_each_request_of_a_connection_names_its_own_host() -> None:
+    """Whether the Host field is plain or not, and for whom it comes after another one."""
+    log: list[bytes] = []
+    rig = await Rig.start(answering(OK, log=log))
+    hosts = ["x.test", "y.test", "X.Test", "X.Test", "x.test:8443", "y.test.", "x.test"]
+    gets = [f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() for host in hosts]
+    await rig.ask(b"".join(gets[:-1]) + gets[-1][:-2] + b"Connection: close\r\n\r\n")
+    seen = [re.findall("X-Forwarded-(?:Host|Port|Proto|Server): [^\r]*", head.decode()) for head in log]
+    server = f"X-Forwarded-Server: {socket.gethostname()}"
+    ports = ["80", "80", "80", "80", "8443", "80", "80"]
+    assert seen == [
+        [f"X-Forwarded-Host: {host}", f"X-Forwarded-Port: {port}", "X-Forwarded-Proto: http", server]
+        for host, port in zip(hosts, ports, strict=True)
+    ]
+    assert [record.exchange.request.host for record in rig.records] == [
+        "x.test", "y.test", "x.test", "x.test", "x.test", "y.test", "x.test"
+    ]  # fmt: skip
+    await rig.stop()
+
+
+async def test_a_request_without_host_has_the_other_lines() -> None:
+    log: list[bytes] = []
+    rig = await Rig.start(answering(OK, log=log))
+    await rig.ask(b"GET / HTTP/1.0\r\n\r\n")
+    assert b"X-Forwarded-Port: 80\r\nX-Forwarded-Proto: http\r\n" in log[0] and b"X-Forwarded-Host" not in log[0]
+    await rig.stop()
+
+
 async def test_a_client_of_a_socket_for_both_families_keeps_its_ipv4_address() -> None:
     """``:80`` listens so; ``::ffff:127.0.0.1`` in X-Forwarded-For is no address that servers expect."""
     log: list[bytes] = []

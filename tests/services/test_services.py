@@ -58,6 +58,40 @@ def test_fenced_servers_get_no_new_clients() -> None:
     assert count(House().make("shop@file", "loadBalancer", {}, [a, b]), 3) == {"b": 3}
 
 
+COOKIE = {"sticky": {"cookie": {"name": "c"}}}
+
+
+@pytest.mark.parametrize(
+    ("options", "servers", "lone"),
+    [
+        ({}, [server("a")], "a"),
+        ({"strategy": "p2c"}, [server("a")], "a"),
+        ({}, [server("a"), server("b", up=False)], "a"),
+        ({}, [server("a"), server("b", 0)], "a"),
+        ({}, [server("a"), server("b")], None),
+        ({}, [server("a", up=False)], None),
+        ({}, [], None),
+        ({"passHostHeader": False}, [server("a")], None),
+        (COOKIE, [server("a")], None),
+        ({"strategy": "leasttime"}, [server("a")], None),
+    ],
+)
+def test_a_lone_server_is_one_that_nobody_needs_to_be_asked_about(
+    options: dict[str, Any], servers: list[Server], lone: str | None
+) -> None:
+    made = House().make("shop@file", "loadBalancer", options, servers)
+    assert (None if made.lone is None else made.lone.host) == lone
+
+
+def test_a_server_is_lone_only_while_it_is() -> None:
+    a, b = server("a"), server("b")
+    made = House().make("shop@file", "loadBalancer", {}, [a, b])
+    for up, lone in [((True, False), a), ((False, False), None), ((False, True), b), ((True, True), None)]:
+        a.up, b.up = up
+        made.refresh()
+        assert made.lone is lone
+
+
 def test_options_reach_the_service() -> None:
     options = {"passHostHeader": False, "responseForwarding": {"flushInterval": "50ms"}}
     assert House().make("shop@file", "loadBalancer", options).pass_host_header is False

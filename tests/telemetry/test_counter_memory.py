@@ -15,7 +15,7 @@ from edgerouter.contracts.plugins import Route
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
-from edgerouter.telemetry.memory import FIRST_BLOCKS, CounterMemory
+from edgerouter.telemetry.memory import FIRST_BLOCKS, HEADER_WORDS, CounterMemory, block_words
 from edgerouter.telemetry.reader import CounterReader, new_memory
 from edgerouter.telemetry.recorder import Recorder
 
@@ -185,8 +185,30 @@ def test_a_block_without_its_first_word_is_not_read(fds: list[int]) -> None:
     reader = CounterReader()
     reader.attach(0, fds[0])
     assert len(reader.totals().traffic) == 1
-    os.pwrite(fds[0], bytes(8), 64 * 8)  # as if the worker had not come to write it
+    os.pwrite(fds[0], bytes(8), HEADER_WORDS * 8)  # as if the worker had not come to write it
     assert len(reader.totals().traffic) == 0
+
+
+def test_a_worker_of_before_an_upgrade_is_read_on(fds: list[int]) -> None:
+    """Version 1 had 64 words before the first block; what such a worker retires is taken like any other's."""
+    memory = CounterMemory(fds[0])
+    record(Recorder(memory, None), exchange())
+    record(Recorder(memory, None), exchange("POST"))
+    memory.retire([1])
+    now = os.pread(fds[0], os.fstat(fds[0]).st_size, 0)
+    words = [now[at : at + 8] for at in range(0, len(now), 8)]
+    words[1] = (1).to_bytes(8, sys.byteorder)
+    os.pwrite(fds[1], b"".join(words[:64] + words[HEADER_WORDS:]), 0)
+    reader = CounterReader()
+    reader.attach("leaving", fds[1])
+    assert sorted(t.requests() for t in reader.totals().traffic.values()) == [1, 1]
+    reader.detach("leaving")
+    assert sum(t.bytes_out for t in reader.totals().traffic.values()) == 14
+
+
+def test_all_that_a_request_writes_shares_a_cache_line() -> None:
+    """64 bytes; words 1 to 8 of each block, and a mapping begins at a page."""
+    assert HEADER_WORDS % 8 == 7 and all(block_words(bounds) % 8 == 0 for bounds in range(49))
 
 
 def test_a_memory_in_use_is_refused(fds: list[int]) -> None:

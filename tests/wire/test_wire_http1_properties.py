@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ from edgerouter.wire.http1 import (
     encode_request_head,
     encode_response_head,
 )
-from edgerouter.wire.http1_target import normalize_path
+from edgerouter.wire.http1_target import host_of, is_plain_host, normalize_path
 
 LIMITS = Limits()
 RUNS = settings(max_examples=60, deadline=None)
@@ -172,3 +173,21 @@ def test_a_normal_path_stays_as_it_is(text: str) -> None:
     assert normalize_path(once.encode(), True) == once
     assert not {"", ".", ".."} & set(once.split("/")[1:-1])
     assert once.split("/")[-1] not in (".", "..")
+
+
+@RUNS
+@given(HOSTS.map(lambda text: text.encode()) | st.text("ab-.:[]1A_*~ ", max_size=30).map(lambda text: text.encode()))
+def test_a_plain_host_is_what_would_be_made_of_it(raw: bytes) -> None:
+    """Short cuts by ``is_plain_host`` let nothing in that ``host_of`` refuses, and change nothing else."""
+    if is_plain_host(raw):
+        assert host_of(raw) == raw.decode()
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 16, 21])
+def test_every_byte_at_every_place_is_plain_or_not(size: int) -> None:
+    plain = set(b"abcdefghijklmnopqrstuvwxyz0123456789-.")
+    for place in range(size):
+        for byte in range(256):
+            raw = b"x" * place + bytes([byte]) + b"x" * (size - 1 - place)
+            assert is_plain_host(raw) == (byte in plain and raw[-1:] != b"."), raw
+    assert not is_plain_host(b"")

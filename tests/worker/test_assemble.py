@@ -213,6 +213,28 @@ async def test_servers_follow_their_entries_and_lose_their_connections_with_them
     assert isinstance(third, LoadBalancer) and third.servers == [two] and two.up
 
 
+async def test_a_service_with_steps_or_a_refusal_has_no_lone_server() -> None:
+    table = await Bench().apply(
+        note("n@f"),
+        *(service("s@f"), service("t@f", middlewares=("n@f",)), service("u@f", refused="bad")),
+        *(service("v@f", middlewares=("x@f",)), service("w@f", "http://10.0.0.1", "http://10.0.0.2")),
+    )
+    found = {name: service.lone for name, service in table.services.items()}
+    assert [name for name, lone in found.items() if lone is not None] == ["s@f"]
+
+
+async def test_a_lone_server_is_judged_and_replaced() -> None:
+    bench = Bench()
+    first = route(await bench.apply(service("s@f"), router())).service
+    assert first is not None and first.lone is not None
+    bench.assembly.services.judge([("s@f", "http://10.0.0.1:80")], [])
+    assert first.lone is None
+    bench.assembly.services.judge([], [("s@f", "http://10.0.0.1:80")])
+    assert first.lone is not None
+    second = route(await bench.apply(service("s@f", "http://10.0.0.1:80", "http://10.0.0.2:80"))).service
+    assert second is not None and second.lone is None
+
+
 async def test_two_services_with_one_address_have_a_server_each() -> None:
     table = await Bench().apply(service("s@f"), service("t@f", servers=(ServerEntry("http://10.0.0.1:80", weight=9),)))
     one, other = table.service("s@f"), table.service("t@f")
