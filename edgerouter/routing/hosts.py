@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mypy_extensions import i64
+
 from edgerouter.contracts.plugins import Route
 from edgerouter.http.exchange import Exchange
 from edgerouter.routing.entry import Entry
@@ -19,6 +21,7 @@ class HostIndex:
         self.alone: dict[str, Route] = {}
         self.exact: dict[str, PathIndex] = {}
         self.under: dict[str, PathIndex] = {}
+        self.sizes: i64 = 0  # bits of the lengths of ``under``'s names: most hosts fall under none, and few are cut up
         self.any: PathIndex | None = None
 
     def find(self, exchange: Exchange) -> Route | None:
@@ -45,7 +48,9 @@ class HostIndex:
     def _under(self, host: str) -> PathIndex | None:
         """The wildcard that the host falls under."""
         dot = host.find(".")
-        return self.under.get(host[dot + 1 :]) if dot > 0 else None
+        if dot <= 0 or self.sizes & _bit(len(host) - dot - 1) == 0:
+            return None
+        return self.under.get(host[dot + 1 :])
 
     def add(self, entry: Entry, branch: Branch) -> None:
         """Insert under the branch's conditions; this index must belong to the builder that calls."""
@@ -64,6 +69,8 @@ class HostIndex:
             del self.exact[branch.host]
         elif branch.host_kind == HOST_UNDER:
             del self.under[branch.host]
+            if not self.under:
+                self.sizes = 0
         else:
             self.any = None
 
@@ -86,6 +93,7 @@ class HostIndex:
         index.alone = self.alone.copy()
         index.exact = self.exact.copy()
         index.under = self.under.copy()
+        index.sizes = self.sizes
         index.any = self.any
         return index
 
@@ -93,6 +101,7 @@ class HostIndex:
         if branch.host_kind == HOST:
             return _owned(self.exact, branch.host, self.owner)
         if branch.host_kind == HOST_UNDER:
+            self.sizes |= _bit(len(branch.host))
             return _owned(self.under, branch.host, self.owner)
         paths = self.any
         if paths is None:
@@ -101,6 +110,11 @@ class HostIndex:
             paths = paths.copy(self.owner)
         self.any = paths
         return paths
+
+
+def _bit(size: i64) -> i64:
+    one: i64 = 1
+    return one << (size & 63)
 
 
 def _owned(indexes: dict[str, PathIndex], key: str, owner: int) -> PathIndex:
