@@ -41,6 +41,7 @@ async def test_every_nodes_steps_run_outer_ones_first() -> None:
     for name in order:
         service = tree.services[f"{name}@f"]
         service.steps = [Mark(name), *(service.steps or [])]
+        service.refresh()
     answer = await tree.rig.ask(b"GET / HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n")
     lines = answer.decode().split("\r\n")
     assert lines[0].startswith("HTTP/1.1 200")
