@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mypy_extensions import mypyc_attr
 
 from edgerouter.contracts.plugins import Middleware, Resend, Route, Service
-from edgerouter.errors import (
-    Asleep,
-    BadConfig,
-    ClientGone,
-    EdgeError,
-    TotalTimeout,
-)
+from edgerouter.errors import Asleep, BadConfig, ClientGone, EdgeError, TotalTimeout
 from edgerouter.http.body import Body
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
@@ -225,7 +219,8 @@ class Flow(Attempts):
                 return
             if node.lone is not None:
                 self._leaf = node
-                break
+                self._choose(node)
+                return
             if node.refused:
                 self._fail(BadConfig(node.refused))
                 return
@@ -239,9 +234,7 @@ class Flow(Attempts):
                 self._steps = self._steps + steps
                 self._walk_in(position)
                 return
-        leaf = self._leaf
-        assert leaf is not None
-        self._choose(leaf)
+        self._choose(self._leaf)
 
     # -- out ----------------------------------------------------------------------------------------------------
 
