@@ -25,6 +25,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 
+# EDGEROUTER_UNTRAINED=1 compiles once only, without the load that the compiler learns from (docs/decisions/0002).
 # The wheel comes from a cache outside the checkout where the same content was built before.
 $(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/pip install --quiet --force-reinstall --no-deps "$$(bash .ci/wheel.sh $(BIN)/python)"

@@ -5,14 +5,17 @@ uncompiled: slower, with the same results on the same tests.
 """
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError
 
 # A room is listed when a measurement paid for it (docs/decisions/0002-compiled-rooms.md).
 # Not errors.py: mypyc gives subclasses of Exception no defaults of class attributes (``status`` would be missing).
@@ -121,21 +124,86 @@ def extensions() -> list:
     return found_extensions
 
 
-class SideBySide(build_ext):
-    """Compiles an extension's files on all cores that this process may use; setuptools takes one after another."""
+# What every request passes, and the compiler's run-time library: compiled twice, the second time by the counts of a
+# training load (docs/decisions/0015-what-a-request-costs.md). What the load leaves out is compiled as ever.
+HOT = re.compile(
+    r"__native_edgerouter___(contracts|http|proxy|routing|wire___http1\w*|net___(?!tls|openssl|prox)|telemetry___(memory|rec)"
+    r"|services____(pass|rot|track)|services___load|services___balancers___wrr)|build/(?!__native|edgerouter/)"
+)
+LEARN = ["-fprofile-generate", "-fprofile-update=single"]
+LEARNT = ["-fprofile-use", "-fprofile-partial-training", "-Wno-missing-profile", "-Wno-coverage-mismatch"]
+TRAINING = Path("benchmarks", "_training.py")
+LONGEST = 180.0  # seconds that the load may take; it takes two
+
+
+class BuildLibrary(build_ext):
+    """Compiles a library's files on all cores that this process may use, where setuptools takes one after another;
+    those of every request by the counts of a training load, where one can be run."""
+
+    _flags: list = []  # beyond the others, for what is hot
+    _only_hot = False  # the rest is compiled already
 
     def build_extensions(self) -> None:
         self.parallel = self.parallel or len(os.sched_getaffinity(0))
-        one_after_another = self.compiler.compile
+        self._one_after_another = self.compiler.compile
+        self.compiler.compile = self._side_by_side
+        library = next((e for e in self.extensions if e.name.endswith("__mypyc")), None)
+        if library is None:
+            super().build_extensions()
+        elif why := self._untrainable():
+            self._say(why)
+            super().build_extensions()
+        else:
+            self._build_trained(library)
 
-        def compile_all(sources: list, **how) -> list:
-            with ThreadPoolExecutor(self.parallel) as pool:
-                made = pool.map(lambda source: one_after_another([source], **how), sources)
-                # In the order of the sources, so that the same library comes of it.
-                return [path for paths in made for path in paths]
+    def _untrainable(self) -> str:
+        """What stands in the way of a training load, or ""."""
+        if os.environ.get("EDGEROUTER_UNTRAINED") == "1":
+            return "EDGEROUTER_UNTRAINED=1"
+        if not TRAINING.exists():
+            return f"{TRAINING} is not here"
+        if not Path(self.build_lib, "edgerouter", "__init__.py").exists():
+            return "built in place"
+        asked = subprocess.run([*self.compiler.compiler_so, "--version"], capture_output=True, text=True, check=False)
+        return "" if "Free Software Foundation" in asked.stdout else "the compiler is not gcc"
 
-        self.compiler.compile = compile_all
+    def _build_trained(self, library: Extension) -> None:
+        for old in Path(self.build_temp).rglob("*.gcda"):
+            old.unlink()
+        self._flags, library.extra_link_args = LEARN, ["-fprofile-generate"]
         super().build_extensions()
+        self._only_hot = self.force = True
+        self._flags, library.extra_link_args = LEARNT, []
+        try:
+            train(self.build_lib)
+            self.build_extension(library)
+        except (OSError, RuntimeError, subprocess.SubprocessError, CCompilerError) as e:
+            self._say(str(e))
+            self._flags = []
+            self.build_extension(library)
+
+    def _say(self, why: str) -> None:
+        print(f"edgerouter: compiled without training ({why}); a request costs some 5 % more", file=sys.stderr)
+
+    def _side_by_side(self, sources: list, **how) -> list:
+        with ThreadPoolExecutor(self.parallel) as pool:
+            # In the order of the sources, so that the same library comes of it.
+            return [path for paths in pool.map(lambda source: self._compile(source, how), sources) for path in paths]
+
+    def _compile(self, source: str, how: dict) -> list:
+        hot = HOT.search(source) is not None
+        if self._only_hot and not hot:
+            return self.compiler.object_filenames([source], output_dir=how["output_dir"])
+        flags = [*how["extra_postargs"], *(self._flags if hot else ())]
+        return self._one_after_another([source], **{**how, "extra_postargs": flags})
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": SideBySide})
+def train(tree: str) -> None:
+    """Let the library of the tree write its counts; raises RuntimeError, OSError or SubprocessError where it cannot."""
+    command = [sys.executable, str(TRAINING), tree]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or [f"the load ended by {done.returncode}"])[-1])
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildLibrary})

@@ -7,14 +7,14 @@ python=$1
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/edgerouter/wheels
 sources() {
   find -L edgerouter -type f -not -name '*.py[co]' -not -path '*/__pycache__/*' -not -name '*.so' -print0
-  printf '%s\0' pyproject.toml setup.py README.md LICENSE
+  printf '%s\0' pyproject.toml setup.py README.md LICENSE benchmarks/_training.py benchmarks/_worker.py benchmarks/_routes.py
 }
 key=$({
   sources | sort -z | xargs -0 sha256sum
   "$python" -VV
   uname -m
   (${CC:-cc} --version || echo none) 2>/dev/null | head -n 1
-  echo "pure=${EDGEROUTER_PURE:-0}"
+  echo "pure=${EDGEROUTER_PURE:-0} untrained=${EDGEROUTER_UNTRAINED:-0} flags=${CFLAGS:-}"
 } | sha256sum | cut -c1-24)
 mkdir -p "$cache"
 if ! ls "$cache/$key"/*.whl >/dev/null 2>&1; then

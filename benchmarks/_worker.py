@@ -28,6 +28,7 @@ from edgerouter.control.prepare import kinds
 from edgerouter.control.publish_delta import deltas
 from edgerouter.net.clock import Clock
 from edgerouter.proxy.engine import Engine
+from edgerouter.registry import Plugin
 from edgerouter.telemetry.access_log import AccessLog
 from edgerouter.telemetry.memory import CounterMemory
 from edgerouter.telemetry.reader import new_memory
@@ -57,23 +58,23 @@ def plan(kind: str, count: int, upstream: int, six: bool) -> Plan:
     return plan_of(data)
 
 
-def plan_of(data: dict[str, Any]) -> Plan:
-    """Of any dynamic configuration; raises SystemExit with its first problem."""
-    configuration, problems = decode_dynamic(data, kinds(), "benchmark")
+def plan_of(data: dict[str, Any], known: dict[str, dict[str, Any]] | None = None) -> Plan:
+    """Of any dynamic configuration, by these kinds or all; raises SystemExit with its first problem."""
+    configuration, problems = decode_dynamic(data, kinds() if known is None else known, "benchmark")
     if problems:
         raise SystemExit(str(problems[0]))
     static = StaticConfiguration(entry_points={"web": EntryPoint(address=":80")})
     return Builder(Keys()).build(Inputs(static=static, snapshots={"file": Snapshot(configuration=configuration)})).plan
 
 
-async def serve(port: int, wanted: Plan, log_file: str) -> None:
-    """Serve until the process is ended."""
+async def serve(port: int, wanted: Plan, log_file: str, middlewares: dict[str, Plugin] | None = None) -> None:
+    """Serve until the process is ended or this is cancelled."""
     loop = asyncio.get_running_loop()
     clock = Clock(loop)
     clock.start()
     log = AccessLog(AccessLogOptions(file_path=log_file)) if log_file else None
     engine = Engine(loop, Recorder(CounterMemory(new_memory(0)), log), clock)
-    assembly = Assembly(engine.transports, SharedRecords())
+    assembly = Assembly(engine.transports, SharedRecords(), middlewares=middlewares)
     frames: Frames[Any] = Frames(ToWorker)
     for part in deltas(1, Plan({}, {}), wanted):
         for message in frames.feed(frame(part)):

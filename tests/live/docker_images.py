@@ -24,7 +24,10 @@ BASE_SUITE = "bookworm"
 BUILD = 1500.0  # seconds that an image or a program may take, once
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 # What goes into the router's image besides the rooms; the same list as in .dockerignore.
-ROUTER_PARTS = ("Dockerfile", ".dockerignore", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+ROUTER_PARTS = (
+    *("Dockerfile", ".dockerignore", "pyproject.toml", "setup.py", "README.md", "LICENSE"),
+    *("benchmarks/_training.py", "benchmarks/_worker.py", "benchmarks/_routes.py"),
+)
 ROUTER_ROOMS = ("edgerouter", "providers", "middlewares", "dashboard", "config")
 
 
