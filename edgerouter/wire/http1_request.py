@@ -40,6 +40,8 @@ class ParsedRequest(Request):
         self.line = b""
         self._query_at: i64 = 0  # where the query stands in ``line``, until somebody reads it; 0: it is in ``_query``
         self._query_end: i64 = 0
+        self._target_at: i64 = 0  # the same of the target
+        self._target_end: i64 = 0
         self.line_method = method
         self.line_path = ""
         self.line_query = ""
@@ -48,9 +50,9 @@ class ParsedRequest(Request):
     @property
     def target(self) -> bytes:
         """See ``Request``; hardly anybody asks, so it is cut out of ``line`` then."""
-        if len(self._target) == 0 and len(self.line) > 0:
-            start = self.line.index(b" ") + 1
-            self._target = self.line[start : self.line.index(b" ", start)]
+        if self._target_at > 0:
+            self._target = self.line[self._target_at : self._target_end]
+            self._target_at = 0
         return self._target
 
     @property
@@ -66,6 +68,10 @@ class ParsedRequest(Request):
     def query(self, text: str) -> None:
         self._query = text
         self._query_at = 0
+
+    def leave_target(self, start: i64, end: i64) -> None:
+        """The target stands there in ``line``."""
+        self._target_at, self._target_end = start, end
 
     def leave_query(self, start: i64, end: i64) -> None:
         """The query, which holds no semicolon, stands there in ``line``."""
@@ -306,6 +312,7 @@ class RequestParser(FieldScanner):
     def _keep_line(self, request: ParsedRequest, data: bytes) -> None:
         """Host is the first field: request line and Host line are one slice that can be sent as it is."""
         request.line = data[self._line_at : self._host_stop]
+        request.leave_target(self._target_at - self._line_at, self._target_end - self._line_at)
         request.line_path = request.path
         request.line_query = request.query
         request.line_authority = request.authority
