@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import read_i16_le, read_i32_le, read_i64_le
+from librt.strings import read_i16_le, read_i64_le
 from mypy_extensions import i64
 
 from edgerouter.errors import EdgeError
 from edgerouter.http.headers import Headers
 from edgerouter.http.lines import first_flag, name_bit
 from edgerouter.wire.http1_base import LOWER, MAX_LENGTH_DIGITS, TOKEN, VALUE, Limits
+from edgerouter.wire.http1_known import is_keep_alive, is_usual
 
 ORDINARY: Final = 0
 HOST: Final = 1
@@ -245,7 +246,7 @@ class FieldScanner:
     def _note(self, data: bytes, at: i64, colon: i64, end: i64, guess: i64) -> None:
         """Look at a line whose name may be one of those that matter here; ``end`` is where its CRLF is."""
         kind: i64 = guess
-        if guess != HOST or read_i32_le(data, at) | 0x20202020 != 0x74736F68:  # "host", length and "h" are known
+        if not is_usual(data, at, colon - at):
             name = data[at:colon]
             if guess >= HOP or name != _USUAL[guess]:
                 kind = kind_of(name.translate(LOWER))
@@ -285,7 +286,7 @@ class FieldScanner:
             self._cut(at, end)
 
     def _note_value(self, kind: i64, data: bytes, start: i64, stop: i64) -> None:
-        if kind == CONNECTION and self._connection is None and _is_keep_alive(data, start, stop):
+        if kind == CONNECTION and self._connection is None and is_keep_alive(data, start, stop):
             self._connection = _KEEP_ALIVE
             return
         value = data[start:stop]
@@ -463,13 +464,6 @@ def _value_end(data: bytes, i: i64) -> i64:
 
 def _plain_connection(value: bytes) -> bool:
     return value == b"keep-alive" or value == b"close" or value == b"Upgrade" or value == b"Keep-Alive"
-
-
-def _is_keep_alive(data: bytes, start: i64, stop: i64) -> bool:
-    """True for exactly ``keep-alive``, which most peers send with every message."""
-    if stop - start != 10 or read_i32_le(data, start) != 0x7065656B or read_i32_le(data, start + 4) != 0x696C612D:
-        return False
-    return read_i16_le(data, start + 8) == 0x6576
 
 
 def _cut_lines(headers: Headers, names: set[bytes]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from mypy_extensions import i64
 
 from edgerouter.errors import BadResponse, EdgeError
@@ -11,9 +9,8 @@ from edgerouter.http.body import Body
 from edgerouter.http.message import Response
 from edgerouter.wire.http1_base import CHUNKED, LENGTH, LOWER, NONE, UNTIL_CLOSE, VALUE, Limits
 from edgerouter.wire.http1_fields import FieldScanner
+from edgerouter.wire.http1_known import OK_SIZE, is_ok
 from edgerouter.wire.http1_reasons import STATUS_LINES
-
-_OK: Final = b"HTTP/1.1 200 OK\r\n"
 
 
 class ResponseParser(FieldScanner):
@@ -60,11 +57,11 @@ class ResponseParser(FieldScanner):
 
     def _start(self, data: bytes) -> bool:
         """Read the status line; False when it is not complete."""
-        if data[:17] == _OK:
+        if is_ok(data):
             self._status = 200
             self._version = 11
             self._reason = b""
-            self._begin_fields(17)
+            self._begin_fields(OK_SIZE)
             return True
         size: i64 = len(data)
         i: i64 = 12
