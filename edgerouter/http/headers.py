@@ -299,27 +299,34 @@ class Headers:
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def write_to(self, out: BytesWriter) -> None:
-        """Write the lines, unchanged runs in one."""
+    def write_to(self, out: BytesWriter, length: i64 = -1) -> bool:
+        """Write the lines, unchanged runs in one. True: the Content-Length line is among them, where it came, since it
+        says ``length`` and is the first that is cut."""
         if self._edited:
             self._write_lines(out)
-            return
+            return False
         raw = self.raw
+        told = length >= 0 and self.told_length == length and self.shown_length == self.cut_at
+        told = told and 0 < self.length_end <= self.cut_end
         if self.cut_end == 0:
             out.write(raw)
         else:
-            self._write_uncut(raw, out)
+            self._write_uncut(raw, out, self.length_end if told else self.cut_at)
         appended = self._appended
         if appended is not None:
             for block in appended:
                 out.write(block)
+        return told
 
-    def _write_uncut(self, raw: bytes, out: BytesWriter) -> None:
+    def _write_uncut(self, raw: bytes, out: BytesWriter, cut_at: i64) -> None:
         size: i64 = len(raw)
         position = self.cut_end
-        if self.cut_at > 0:
-            out.write(raw[: self.cut_at])
         cuts = self.cuts
+        if cut_at == position and cuts is None:
+            out.write(raw)
+            return
+        if cut_at > 0:
+            out.write(raw[:cut_at])
         if cuts is not None:
             for i in range(0, len(cuts), 2):
                 if cuts[i] > position:

@@ -63,7 +63,7 @@ class UpstreamConnection(Upstream):
             self._on_body(data)
         elif self._session is not None:
             self.answered = True
-            if self._pending:
+            if len(self._pending) > 0:
                 data = self._pending + data
                 self._pending = b""
             self._on_head(data)

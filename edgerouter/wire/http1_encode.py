@@ -73,11 +73,14 @@ def encode_response_head(
     out.truncate(0)
     out.write(_status_line(status, response.reason))
     headers = response.headers
+    told = False
     if headers.guarded:
         _write_guarded(headers, out)
     else:
-        headers.write_to(out)
-    if framing == LENGTH:
+        told = headers.write_to(out, length if framing == LENGTH else -1)
+    if told:
+        pass
+    elif framing == LENGTH:
         line = headers.length_line(length)
         out.write(_length_line(length) if line is None else line)
     elif framing == CHUNKED and version >= 11:
@@ -120,9 +123,9 @@ def encode_last_chunk(trailers: Headers | None) -> bytes:
 
 
 def _status_line(status: int, reason: bytes) -> bytes:
-    if not reason:
+    if len(reason) == 0:
         known = STATUS_LINES[status] if 0 <= status < 1000 else b""
-        return known or b"HTTP/1.1 %d \r\n" % status
+        return known if len(known) > 0 else b"HTTP/1.1 %d \r\n" % status
     if b"\n" in reason or b"\r" in reason:
         reason = b" ".join(reason.split())
     return b"HTTP/1.1 %d %b\r\n" % (status, reason)
@@ -133,7 +136,7 @@ def _length_line(length: int) -> bytes:
 
 
 def _connection_end(connection: bytes) -> bytes:
-    if not connection:
+    if len(connection) == 0:
         return _CRLF
     if connection == b"close":
         return b"Connection: close\r\n\r\n"

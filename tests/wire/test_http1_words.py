@@ -75,7 +75,7 @@ def test_host_is_shown_wherever_it_stood_and_written_once() -> None:
 @pytest.mark.parametrize(
     ("fields", "kept"),
     [
-        (b"A: 1\r\nContent-Length: 5\r\nConnection: keep-alive\r\nB: 2\r\n", b"A: 1\r\nB: 2\r\n"),
+        (b"A: 1\r\nKeep-Alive: 3\r\nContent-Length: 5\r\nB: 2\r\n", b"A: 1\r\nB: 2\r\n"),
         (b"Connection: keep-alive\r\nA: 1\r\nKeep-Alive: 3\r\nContent-Length: 5\r\n", b"A: 1\r\n"),
         (b"Connection: a\r\nA: 1\r\nContent-Length: 5\r\nB: 2\r\n", b"B: 2\r\n"),
         (b"A: 1\r\nKeep-Alive: 3\r\nConnection: a\r\nContent-Length: 5\r\nB: 2\r\nA: 9\r\n", b"B: 2\r\n"),
@@ -91,6 +91,33 @@ def test_what_is_cut_is_neither_written_nor_listed(fields: bytes, kept: bytes) -
     assert again is not None
     out = http1.encode_response_head(again, http1.LENGTH, 5, 11, b"", b"12345")
     assert out == b"HTTP/1.1 200 OK\r\n" + kept + b"Content-Length: 5\r\n\r\n12345"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (b"A: 1\r\nContent-Length: 5\r\nB: 2\r\n", b"A: 1\r\nContent-Length: 5\r\nB: 2\r\n"),
+        (b"Content-Length: 5\r\nB: 2\r\n", b"Content-Length: 5\r\nB: 2\r\n"),
+        (b"A: 1\r\nContent-Length: 5\r\nConnection: close\r\n", b"A: 1\r\nContent-Length: 5\r\n"),
+        (b"Content-Length: 5\r\nA: 1\r\nKeep-Alive: 3\r\nB: 2\r\n", b"Content-Length: 5\r\nA: 1\r\nB: 2\r\n"),
+    ],
+)
+def test_a_length_line_that_is_the_first_cut_stays_where_it_came(fields: bytes, told: bytes) -> None:
+    response = http1.ResponseParser(http1.Limits()).parse(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n", "GET")
+    assert response is not None
+    for length, lines in ((5, told), (6, told.replace(b"Content-Length: 5\r\n", b"") + b"Content-Length: 6\r\n")) * 2:
+        out = http1.encode_response_head(response, http1.LENGTH, length, 11, b"")
+        assert out == b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n"
+    response.headers.add("C", "3")
+    out = http1.encode_response_head(response, http1.LENGTH, 5, 11, b"")
+    assert out == b"HTTP/1.1 200 OK\r\n" + told + b"C: 3\r\n\r\n"
+    response.headers.remove("B")
+    response.headers.remove("A")
+    response.headers.remove("C")
+    out = http1.encode_response_head(response, http1.LENGTH, 5, 11, b"")
+    assert out == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+    response.headers.remove("Content-Length")
+    assert http1.encode_response_head(response, http1.CHUNKED, 0, 11, b"").count(b"Length") == 0
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_response_as_parsed() -> None:
     message = parser.parse(raw, "GET")
     assert message is not None
     written = encode_response_head(message, parser.framing, parser.length, 11, b"")
-    assert written == b"HTTP/1.1 404 Nope\r\nServer: x\r\nB: 2\r\nContent-Length: 3\r\n\r\n"
+    assert written == b"HTTP/1.1 404 Nope\r\nServer: x\r\nContent-Length: 3\r\nB: 2\r\n\r\n"
 
 
 def test_chunks() -> None:
