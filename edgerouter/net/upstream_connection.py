@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgerouter.errors import BadResponse, EdgeError, ResponseTimeout, UpstreamReset
@@ -49,7 +50,7 @@ class UpstreamConnection(Upstream):
         self._reading = True
         self._close = False
         self._interim = 0
-        self._silence: select.poll | None = None
+        self._look: Callable[[int], list[tuple[int, int]]] | None = None
 
     # -- protocol -----------------------------------------------------------------------------------------------
 
@@ -395,12 +396,12 @@ class UpstreamConnection(Upstream):
         transport = self._transport
         if transport is None or transport.is_closing() or (strict and now - self.last_used > 1.0):
             return False
-        silence = self._silence
-        if silence is None:
-            silence = select.poll()
-            silence.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-            self._silence = silence
-        return not silence.poll(0)
+        look = self._look
+        if look is None:
+            poll = select.poll()
+            poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+            look = self._look = poll.poll
+        return not look(0)
 
     def close(self) -> None:
         """Close now; unsent bytes are of no use any more."""
