@@ -16,6 +16,7 @@ from edgerouter.net.clock import Clock
 from edgerouter.net.proxied_connect import connect_as, connect_unix_as
 from edgerouter.net.session import Session, Upstream
 from edgerouter.net.tls_failures import check_peer_names, handshake_cut, upstream_failure
+from edgerouter.net.turn import Turn
 from edgerouter.net.upstream_connection import UpstreamConnection
 from edgerouter.wire import http1
 
@@ -64,6 +65,7 @@ class Pools:
         self._loop = loop
         self._clock = clock
         self._limits = limits
+        self._turn = Turn(loop)
         self._by_key: dict[PoolKey, Pool] = {}
 
     def __len__(self) -> int:
@@ -74,7 +76,7 @@ class Pools:
         key = (settings, server.scheme, server.host, server.port)
         pool = self._by_key.get(key)
         if pool is None:
-            pool = Pool(self._loop, self._clock, server, settings, self._limits)
+            pool = Pool(self._loop, self._clock, server, settings, self._limits, self._turn)
             if not server.retired:  # else nobody would ever leave it
                 pool.keep_in(self._by_key, key)
         pool.users += 1
@@ -92,6 +94,7 @@ class Pool:
         server: Server,
         settings: TransportSettings,
         limits: http1.Limits,
+        turn: Turn,
     ) -> None:
         self.users = 0
         self.response_header_timeout = settings.response_header_timeout
@@ -102,6 +105,8 @@ class Pool:
         # A connection that began with a PROXY header is its client's, and serves no other's request.
         self._max_idle = 0 if settings.proxy_protocol else settings.max_idle
         self._limits = limits
+        self._turn = turn
+        self._over_tls = server.scheme == "https"
         self._closed = False
         self._home: dict[PoolKey, Pool] | None = None
         self._key: PoolKey | None = None
@@ -121,27 +126,52 @@ class Pool:
             self.close()
 
     def acquire(self, session: Session, strict: bool, fresh: bool, limit: float = 0.0) -> Upstream | None:
-        """Return an idle connection, or None: then one is being made and the session will hear of it.
+        """Return an idle connection, or None: the session will hear of one at the end of the turn, or once it is made.
 
         ``strict`` is for requests that must not be sent twice, ``fresh`` for a second try. ``limit`` is a dial timeout
-        in seconds, where it is shorter than the settings'; 0.0 is none.
+        in seconds, where it is shorter than the settings'; 0.0 is none. Those that can be sent twice wait for the end
+        of the turn. Over TLS, what was read may be an end that the connection does not tell: each socket is looked at.
         """
-        if not fresh:
+        if not fresh and self._idle is not None:
+            if not strict and limit <= 0.0 and not self._over_tls:
+                self._turn.add(self, session)
+                return None
+            connection = self._take(strict, True)
+            if connection is not None:
+                return connection
+        self._dial(session, limit)
+        return None
+
+    def give(self, session: Session) -> None:
+        """The turn in which the session asked is over."""
+        connection = self._take(False, False)
+        if connection is not None:
+            session.upstream_ready(connection)
+        elif self._closed:
+            session.upstream_failed(ConnectRefused("the server was taken out of service"), None)
+        else:
+            self._dial(session, 0.0)
+
+    def _take(self, strict: bool, look: bool) -> UpstreamConnection | None:
+        """An idle connection that can be used; those that cannot are closed, unless ``strict`` says that the reason may
+        be the request."""
+        connection = self._idle
+        while connection is not None:
+            if connection.usable(self._clock.now, strict, look):
+                self._idle = connection.below
+                self._left_idle(connection)
+                connection.deadline = 0.0
+                return connection
+            if strict:
+                break
+            connection.close()
             connection = self._idle
-            while connection is not None:
-                if connection.usable(self._clock.now, strict):
-                    self._idle = connection.below
-                    self._left_idle(connection)
-                    connection.deadline = 0.0
-                    return connection
-                if strict:
-                    break
-                connection.close()
-                connection = self._idle
+        return None
+
+    def _dial(self, session: Session, limit: float) -> None:
         task = self._loop.create_task(self._connect(session, limit))
         self._connecting[task] = session
         task.add_done_callback(self._dialled)
-        return None
 
     def _dialled(self, task: asyncio.Task[None]) -> None:
         """A dial is over. One that was given up says nothing itself: it may not even have begun."""

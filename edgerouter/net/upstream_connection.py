@@ -50,6 +50,7 @@ class UpstreamConnection(Upstream):
         self._reading = True
         self._close = False
         self._interim = 0
+        self._watched = True  # the loop has read it all along: what came in earlier turns was seen
         self._look: Callable[[int], list[tuple[int, int]]] | None = None
 
     # -- protocol -----------------------------------------------------------------------------------------------
@@ -347,6 +348,7 @@ class UpstreamConnection(Upstream):
         self.reused = True
         self.last_used = self._clock.now
         self.header_timeout = self._pool.response_header_timeout
+        self._watched = self._reading
         self._resume_reading()
         self._pool.release(self)
 
@@ -387,21 +389,23 @@ class UpstreamConnection(Upstream):
 
     # -- the end ------------------------------------------------------------------------------------------------
 
-    def usable(self, now: float, strict: bool) -> bool:
+    def usable(self, now: float, strict: bool, look: bool) -> bool:
         """True when a request may be sent; ``strict``: only if used within the last second.
 
         Something to read on an idle connection is its end, or bytes that nobody asked for and that would be taken for
-        the answer to the next request. The loop may not have come to it yet, so the socket is looked at.
+        the answer to the next request. ``look``: the loop may not have come to it yet, so the socket is looked at.
         """
         transport = self._transport
         if transport is None or transport.is_closing() or (strict and now - self.last_used > 1.0):
             return False
-        look = self._look
-        if look is None:
+        if self._watched and not look:
+            return True
+        events = self._look
+        if events is None:
             poll = select.poll()
             poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-            look = self._look = poll.poll
-        return not look(0)
+            events = self._look = poll.poll
+        return not events(0)
 
     def close(self) -> None:
         """Close now; unsent bytes are of no use any more."""

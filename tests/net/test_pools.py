@@ -12,6 +12,7 @@ from edgerouter.errors import EdgeError
 from edgerouter.net.clock import Clock
 from edgerouter.net.pool import Pool, TransportSettings
 from edgerouter.net.session import Session, Upstream
+from edgerouter.net.turn import Turn
 from edgerouter.net.upstream_connection import UpstreamConnection
 from edgerouter.wire.http1 import Limits
 from edgerouter.worker.assemble_services import close
@@ -156,7 +157,12 @@ async def test_an_idle_connection_that_closes_leaves_the_others(gone: int) -> No
     loop = asyncio.get_running_loop()
     clock = Clock(loop)
     pool = Pool(
-        loop, clock, Server("http://127.0.0.1:1", "http", "127.0.0.1", 1), TransportSettings(max_idle=3), Limits()
+        loop,
+        clock,
+        Server("http://127.0.0.1:1", "http", "127.0.0.1", 1),
+        TransportSettings(max_idle=3),
+        Limits(),
+        Turn(loop),
     )
     three = [UpstreamConnection(pool, clock, Limits()) for _ in range(3)]
     for connection in three:
