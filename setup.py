@@ -170,12 +170,14 @@ class BuildLibrary(build_ext):
     def _build_trained(self, library: Extension) -> None:
         for old in Path(self.build_temp).rglob("*.gcda"):
             old.unlink()
+        self.force = True  # what an earlier build left counts nothing
         self._flags, library.extra_link_args = LEARN, ["-fprofile-generate"]
         super().build_extensions()
-        self._only_hot = self.force = True
-        self._flags, library.extra_link_args = LEARNT, []
+        self._only_hot, self._flags, library.extra_link_args = True, LEARNT, []
         try:
             train(self.build_lib)
+            if not any(Path(self.build_temp).rglob("*.gcda")):
+                raise RuntimeError("the load left no counts")
             self.build_extension(library)
         except (OSError, RuntimeError, subprocess.SubprocessError, CCompilerError) as e:
             self._say(str(e))

@@ -94,7 +94,7 @@ def build_trained(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, load: s
     texts = {HOT: "int hot(int i) { return i % 2 ? 2 : 0; }", COLD: "int cold(int i) { return i; }"}
     made = command(monkeypatch, folder, **texts)
     for path, text in (("lib/edgerouter/__init__.py", ""), ("benchmarks/_training.py", load)):
-        (folder / path).parent.mkdir(parents=True)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     made.run()
     said = (folder / "said").read_text().splitlines()
@@ -114,10 +114,20 @@ def test_what_is_hot_is_compiled_again_by_the_counts_of_the_load(
     assert "without training" not in capfd.readouterr().err
 
 
+def test_a_second_build_of_the_same_folder_is_trained_as_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    build_trained(monkeypatch, tmp_path, LOAD)
+    calls = build_trained(monkeypatch, tmp_path, LOAD)
+    assert ["-fprofile-generate" in line for line in calls[HOT]] == [True, False, True, False]
+    assert list(tmp_path.rglob("*.gcda"))
+
+
 @pytest.mark.parametrize(
     ("load", "why"),
     [
         ("raise OSError('no loopback here')", "OSError: no loopback here"),
+        ("", "the load left no counts"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "the load ended by -9"),
     ],
 )
