@@ -172,17 +172,17 @@ class BuildLibrary(build_ext):
             old.unlink()
         self.force = True  # what an earlier build left counts nothing
         self._flags, library.extra_link_args = LEARN, ["-fprofile-generate"]
-        super().build_extensions()
-        self._only_hot, self._flags, library.extra_link_args = True, LEARNT, []
         try:
+            super().build_extensions()
+            self._only_hot, self._flags, library.extra_link_args = True, LEARNT, []
             train(self.build_lib)
             if not any(Path(self.build_temp).rglob("*.gcda")):
                 raise RuntimeError("the load left no counts")
             self.build_extension(library)
         except (OSError, RuntimeError, subprocess.SubprocessError, CCompilerError) as e:
             self._say(str(e))
-            self._flags = []
-            self.build_extension(library)
+            self._flags, library.extra_link_args = [], []
+            super().build_extensions()
 
     def _say(self, why: str) -> None:
         print(f"edgerouter: compiled without training ({why}); a request costs some 5 % more", file=sys.stderr)

@@ -88,9 +88,11 @@ def test_a_file_that_does_not_compile_fails_the_build(
     assert not list(tmp_path.glob("lib/*.so"))
 
 
-def build_trained(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, load: str) -> dict[str, list[str]]:
+def build_trained(
+    monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, load: str, compiler: str = LOGS
+) -> dict[str, list[str]]:
     """Build a library of a hot file and another; how the compiler was called for each, in order."""
-    compile_by(LOGS, monkeypatch, folder)
+    compile_by(compiler, monkeypatch, folder)
     texts = {HOT: "int hot(int i) { return i % 2 ? 2 : 0; }", COLD: "int cold(int i) { return i; }"}
     made = command(monkeypatch, folder, **texts)
     for path, text in (("lib/edgerouter/__init__.py", ""), ("benchmarks/_training.py", load)):
@@ -142,6 +144,16 @@ def test_a_load_that_fails_leaves_an_ordinary_build(
     assert ["-fprofile" in line for line in calls[HOT]] == [True, False]
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("edgerouter: ")]
     assert len(said) == 1 and f"without training ({why})" in said[0]
+
+
+@pytest.mark.parametrize("step", [" -c ", " -shared "])
+def test_a_compiler_that_cannot_count_makes_an_ordinary_build(
+    step: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fails = f"""case " $* " in *'{step}'*-fprofile-generate*) echo "no libgcov" >&2; exit 1 ;; esac"""
+    calls = build_trained(monkeypatch, tmp_path, LOAD, LOGS.replace("exec gcc", f"{fails}\nexec gcc"))
+    assert "-fprofile" not in calls[HOT][-1]
+    assert "compiled without training" in capfd.readouterr().err
 
 
 def test_who_wants_no_training_has_none(
