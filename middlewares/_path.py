@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgerouter.errors import BadRequest
+from edgerouter.http.message import Request
 from edgerouter.rules.text import normal_path
 
 
@@ -22,3 +23,8 @@ def checked(path: str, who: str) -> str:
     if "//" in path or ("/." in path and not {".", ".."}.isdisjoint(path.split("/"))):
         raise BadRequest(f"{who}: the path would become {path!r}", "BAD_REQUEST_PATH")
     return path
+
+
+def take(request: Request, path: str, who: str) -> None:
+    """Give the request what was left of its path, ``checked`` where it is not the one that its codec found clean."""
+    request.path = request.line_path if path == request.line_path and path else checked(path, who)

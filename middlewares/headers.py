@@ -33,6 +33,7 @@ from edgerouter.middlewares._headers_cors import Cors
 from edgerouter.middlewares._headers_options import Options
 from edgerouter.middlewares._headers_secure import Secure
 from edgerouter.proxy.failures import answer
+from edgerouter.proxy.phases import ON_REQUEST, ON_RESPONSE, phases_of
 from edgerouter.registry import middleware
 
 __all__ = ["HeadersStep", "Options"]
@@ -55,6 +56,9 @@ class HeadersStep(Middleware):
         self._response = _fields(options.custom_response_headers, "customResponseHeaders")
         self._hides_peer = any(edit.name.lower() == "x-forwarded-for" and not edit.value for edit in self._request)
         self._slot = context.slot
+        if not (self._cors.wanted or self._secure.wanted):  # then a half without custom fields has nothing to do
+            idle = (0 if self._request else ON_REQUEST) | (0 if self._response else ON_RESPONSE)
+            self.phases = phases_of(self) & ~idle
 
     def on_request(self, exchange: Exchange) -> Response | None:
         """See ``Middleware.on_request``."""
@@ -66,7 +70,7 @@ class HeadersStep(Middleware):
         if self._secure.wanted:
             exchange.keep(self._slot, self._secure.is_tls(request))
         self._edit_request(exchange, request)
-        if not self._secure.refuses(request):
+        if not self._secure.wanted or not self._secure.refuses(request):
             return None
         detail = f"headers: the host {request.authority!r} is not among allowedHosts"
         refusal = answer(exchange, 500, "BAD_HOST", detail, "Bad Host")

@@ -18,7 +18,7 @@ from __future__ import annotations
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Field
-from edgerouter.middlewares._path import checked, normal_prefix
+from edgerouter.middlewares._path import normal_prefix, take
 from edgerouter.middlewares._strip_prefix_options import Options
 from edgerouter.registry import middleware
 
@@ -39,7 +39,7 @@ class StripPrefix(Middleware):
         path = request.path
         for prefix in self._prefixes:
             if path.startswith(prefix.text):
-                request.path = checked(path[len(prefix.text) :], "stripPrefix")
+                take(request, path[len(prefix.text) :], "stripPrefix")
                 request.headers.append(prefix.field)
                 return
 

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from edgerouter.config.dynamic import Model
 from edgerouter.contracts.plugins import Middleware, PluginContext
 from edgerouter.http.exchange import Exchange
-from edgerouter.middlewares._path import checked
+from edgerouter.middlewares._path import take
 from edgerouter.middlewares._patterns import compile_pattern
 from edgerouter.registry import middleware
 
@@ -59,7 +59,7 @@ class StripPrefixRegex(Middleware):
             prefix = plain[: spans[1]]
             size = _encoded_size(request.path, prefix)
             shown = prefix if prefix.isascii() and prefix.isprintable() else request.path[:size]
-            request.path = checked(request.path[size:], "stripPrefixRegex")
+            take(request, request.path[size:], "stripPrefixRegex")
             request.headers.add("X-Forwarded-Prefix", shown)
             return
 

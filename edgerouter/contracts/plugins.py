@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from edgerouter.errors import EdgeError
 from edgerouter.http.body import BodyFilter
@@ -37,13 +37,13 @@ class Middleware:
 
     An instance serves one router for as long as its configuration is unchanged. ``needs_body`` > 0: the engine reads
     the whole request body, at most that many bytes (413 beyond), before ``on_request``. ``keep_body`` > 0: up to that
-    many bytes of the body are kept so that the request can be sent again. ``phases`` is the engine's: which methods
-    are overridden, as bits, 0 until looked at.
+    many bytes of the body are kept so that the request can be sent again. Both are looked at once, after ``__init__``.
+    ``phases`` is the engine's: which methods are overridden, as bits, 0 until looked at.
     """
 
     needs_body: int = 0
     keep_body: int = 0
-    phases: int = 0
+    phases: i64 = 0
 
     def __init__(self) -> None:
         pass

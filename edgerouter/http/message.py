@@ -45,6 +45,7 @@ class Request:
     ``upgrade``    protocol that the client asks to switch to ("websocket"), or ""
     ``body``       None when the request has none
     ``named``      what the codec keeps of this authority between requests, None where it keeps nothing
+    ``line_path``  ``path`` as it came, where the codec found no empty, ``.`` or ``..`` segment in it; else ""
     ``managed``    True when the client sent a field of the X-Forwarded family (either spelling)
     """
 
@@ -55,6 +56,7 @@ class Request:
         self.headers = headers
         self.version = version
         self.path = ""
+        self.line_path = ""
         self._query = ""
         self.has_query = False
         self.host = ""

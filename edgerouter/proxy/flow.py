@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from edgerouter.contracts.plugins import Middleware, Resend, Route, Service
 from edgerouter.errors import Asleep, BadConfig, ClientGone, EdgeError, TotalTimeout
@@ -31,6 +31,7 @@ from edgerouter.proxy.phases import (
     ON_TRAILERS,
     REQUEST_FILTER,
     RESPONSE_FILTER,
+    WANTS_BODY,
     phases_of,
 )
 from edgerouter.proxy.trailers import Trailers
@@ -53,10 +54,10 @@ class Flow(Attempts):
         self.route: Route | None = None
         self._entry_rules = entry_rules
         self._steps: list[Middleware] = _NO_STEPS
-        self._reached = 0
-        self._entered = 0
-        self._filtered = 0  # steps that have put their request filter on
-        self._phases = 0  # those of all steps that were entered
+        self._reached: i64 = 0
+        self._entered: i64 = 0
+        self._filtered: i64 = 0  # steps that have put their request filter on
+        self._phases: i64 = 0  # those of all steps that were entered
         self._node: Service | None = None
         self._top: Service | None = None  # where the way down the service tree begins
         self._own = 0  # steps that stand before any that a service brings
@@ -109,13 +110,15 @@ class Flow(Attempts):
         self._own = len(steps)
         self._walk_in(0)
 
-    def _walk_in(self, i: int) -> None:
+    def _walk_in(self, i: i64) -> None:
         steps = self._steps
         exchange = self.exchange
         while i < len(steps):
             step = steps[i]
-            phases = step.phases or phases_of(step)
-            if (step.needs_body or step.keep_body) and self._want_body(step, i):
+            phases = step.phases
+            if phases == 0:
+                phases = phases_of(step)
+            if phases & WANTS_BODY and self._want_body(step, i):
                 return
             if self._entered <= i:
                 self._entered = i + 1
@@ -138,7 +141,7 @@ class Flow(Attempts):
             self._reached = i
         self._descend()
 
-    def _add_request_filter(self, step: Middleware, i: int) -> bool:
+    def _add_request_filter(self, step: Middleware, i: i64) -> bool:
         """Put the step's filter on the request body; False when that failed, and was answered."""
         body = self.exchange.request.body
         if body is None or i < self._filtered:
@@ -171,7 +174,7 @@ class Flow(Attempts):
         self._reached = i + 1
         self._walk_in(i + 1)
 
-    def _want_body(self, step: Middleware, i: int) -> bool:
+    def _want_body(self, step: Middleware, i: i64) -> bool:
         """Keep or read the request body as the step asks; True when the walk goes on later."""
         body = self.exchange.request.body
         if body is None:
@@ -196,13 +199,13 @@ class Flow(Attempts):
             self.exchange.request.body = whole
             self._walk_in(i)
 
-    def _answer(self, response: Response, i: int) -> None:
+    def _answer(self, response: Response, i: i64) -> None:
         """Step ``i`` answers: it is not asked about its own response."""
         self._reached = i
         self.exchange.response = response
         self._walk_out(i - 1)
 
-    def _fail_at(self, i: int, error: Exception) -> None:
+    def _fail_at(self, i: i64, error: Exception) -> None:
         self._reached = i
         self._fail(as_edge_error(error))
 
@@ -252,7 +255,7 @@ class Flow(Attempts):
         self.exchange.response = response
         self._walk_out(self._reached - 1)
 
-    def _walk_out(self, i: int) -> None:
+    def _walk_out(self, i: i64) -> None:
         exchange = self.exchange
         while i >= 0:
             step = self._steps[i]
@@ -295,7 +298,7 @@ class Flow(Attempts):
         exchange.detail = error.message
         exchange.response = failure_response(error, exchange.request)
 
-    def _add_response_filter(self, step: Middleware, phases: int) -> None:
+    def _add_response_filter(self, step: Middleware, phases: i64) -> None:
         response = self.exchange.response
         if response is None or response.body is None or response.status == 101:
             return
@@ -304,7 +307,7 @@ class Flow(Attempts):
         except Exception as error:
             self._replace(as_edge_error(error))
 
-    def _filter_response(self, step: Middleware, phases: int, response: Response, body: Body) -> None:
+    def _filter_response(self, step: Middleware, phases: i64, response: Response, body: Body) -> None:
         if phases & RESPONSE_FILTER:
             added = step.response_filter(self.exchange)
             if added is not None:

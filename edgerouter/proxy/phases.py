@@ -13,6 +13,7 @@ ON_END: Final = 8
 REQUEST_FILTER: Final = 16
 RESPONSE_FILTER: Final = 32
 ON_TRAILERS: Final = 64
+WANTS_BODY: Final = 128  # ``needs_body`` or ``keep_body`` is set
 
 _METHODS: Final = {
     "on_request": ON_REQUEST,
@@ -32,7 +33,7 @@ def phases_of(step: Middleware) -> int:
         step.needs_body = int(dynamic.needs_body)
         step.keep_body = int(dynamic.keep_body)
         cls: Any = type(step)
-        bits = LOOKED_AT
+        bits = LOOKED_AT | (WANTS_BODY if step.needs_body or step.keep_body else 0)
         for name, bit in _METHODS.items():
             if getattr(cls, name) is not getattr(Middleware, name):
                 bits |= bit

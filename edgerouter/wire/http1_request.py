@@ -43,7 +43,6 @@ class ParsedRequest(Request):
         self._target_at: i64 = 0  # the same of the target
         self._target_end: i64 = 0
         self.line_method = method
-        self.line_path = ""
         self.line_query = ""
         self.line_authority = ""
 

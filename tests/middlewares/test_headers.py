@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from steps import answered, ask, make
 
+from edgerouter.proxy.phases import ON_REQUEST, ON_RESPONSE, phases_of
 from edgerouter.registry import load
 
 
@@ -40,6 +41,22 @@ def test_custom_fields(side: str, given: dict[str, str], sent: dict[str, str], a
         found = through({side: given}, answer=sent).response.headers
     ours = [(name, value) for name, value in found.items() if name not in ("Content-Type", "X-Content-Type-Options")]
     assert dict(ours) == arrives and len(ours) == len(arrives)
+
+
+@pytest.mark.parametrize(
+    ("options", "halves"),
+    [
+        ({"customRequestHeaders": {"X-A": "1"}}, ON_REQUEST),
+        ({"customRequestHeaders": {"X-Forwarded-For": ""}}, ON_REQUEST),
+        ({"customResponseHeaders": {"X-A": ""}}, ON_RESPONSE),
+        ({"customRequestHeaders": {"X-A": "1"}, "customResponseHeaders": {"X-A": "1"}}, ON_REQUEST | ON_RESPONSE),
+        ({"customRequestHeaders": {"X-A": "1"}, "addVaryHeader": True}, ON_REQUEST | ON_RESPONSE),
+        ({"customRequestHeaders": {"X-A": "1"}, "allowedHosts": ["acme.com"]}, ON_REQUEST | ON_RESPONSE),
+        ({"customResponseHeaders": {"X-A": "1"}, "frameDeny": True}, ON_REQUEST | ON_RESPONSE),
+    ],
+)
+def test_a_half_with_nothing_to_do_is_not_called(options: dict[str, Any], halves: int) -> None:
+    assert phases_of(make("headers", options)) & (ON_REQUEST | ON_RESPONSE) == halves
 
 
 def test_host_sets_the_authority() -> None:

@@ -6,6 +6,10 @@ import pytest
 from steps import ask, make
 
 from edgerouter.errors import BadRequest
+from edgerouter.http.exchange import Exchange
+from edgerouter.wire.http1 import Limits, RequestParser
+from edgerouter.wire.http1_base import NONE
+from edgerouter.wire.http1_encode import encode_request_head
 
 
 @pytest.mark.parametrize(
@@ -77,3 +81,28 @@ def test_add_prefix(prefix: str, target: str, forwarded: str) -> None:
 def test_add_prefix_needs_one() -> None:
     with pytest.raises(ValueError, match="prefix is empty; write"):
         make("addPrefix", {})
+
+
+def there_and_back(target: str) -> Exchange:
+    """A parsed request, not cleaned, whose path one step changed and another changed back."""
+    head = f"GET {target} HTTP/1.1\r\nHost: acme.com\r\nX-A: 1\r\n\r\n".encode()
+    request = RequestParser(Limits(sanitize_path=False)).parse(head)
+    assert request is not None
+    exchange = Exchange(request)
+    make("addPrefix", {"prefix": "/x"}).on_request(exchange)
+    assert request.path == "/x" + target.partition("?")[0]
+    make("stripPrefix", {"prefixes": ["/x"]}).on_request(exchange)
+    return exchange
+
+
+@pytest.mark.parametrize("target", ["/", "/a/b?c=1", "/a%20b", "/a.b/c..d", "/a?"])
+def test_a_path_that_came_back_is_sent_as_it_came(target: str) -> None:
+    request = there_and_back(target).request
+    assert request.path == target.partition("?")[0]
+    assert encode_request_head(request, NONE, 0).startswith(f"GET {target} HTTP/1.1\r\nHost: acme.com\r\n".encode())
+
+
+@pytest.mark.parametrize("target", ["/a//b", "//a", "/a/../b", "/./a", "/a/.", "/a/.."])
+def test_a_path_that_came_back_and_is_not_clean_is_refused(target: str) -> None:
+    with pytest.raises(BadRequest, match="the path would become"):
+        there_and_back(target)
