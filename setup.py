@@ -170,7 +170,7 @@ class BuildLibrary(build_ext):
     def _build_trained(self, library: Extension) -> None:
         for old in Path(self.build_temp).rglob("*.gcda"):
             old.unlink()
-        self.force = True  # what an earlier build left counts nothing
+        self.force = self.compiler.force = True  # what an earlier build left counts nothing
         self._flags, library.extra_link_args = LEARN, ["-fprofile-generate"]
         try:
             super().build_extensions()
