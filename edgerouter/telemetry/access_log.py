@@ -20,7 +20,8 @@ from edgerouter.telemetry.log_sink import LogSink
 
 BATCH: Final = 65536  # bytes that are written at once, without waiting for the next tick
 
-_now: Final = time.time
+_wall_clock: Final = time.time
+_loop_clock: Final = time.monotonic
 
 
 def format_of(name: str, fields: AccessLogFields) -> LineFormat:
@@ -45,6 +46,9 @@ class AccessLog:
         self._sink = LogSink(str(options.file_path))
         self._out = BytesWriter()  # whole lines that wait
         self._lines: i64 = 0
+        self._behind = (
+            _wall_clock() - _loop_clock()
+        )  # seconds of the loop's clock behind the wall clock, at the last tick
 
     def write(self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int, duration: float) -> None:
         """One finished exchange; duration in seconds."""
@@ -54,7 +58,7 @@ class AccessLog:
             return
         start: i64 = len(out)
         try:
-            form.write(out, exchange, status, (bytes_in, bytes_out), duration, _now())
+            form.write(out, exchange, status, (bytes_in, bytes_out), duration, exchange.started + self._behind)
         except BaseException:
             out.truncate(start)  # half a line would spoil the next one
             raise
@@ -63,7 +67,9 @@ class AccessLog:
             self.flush()
 
     def tick(self) -> None:
-        """Called by the worker's coarse clock: write what waits, unless ``bufferingSize`` says to wait."""
+        """Called by the worker's coarse clock: write what waits, unless ``bufferingSize`` says to wait, and look at
+        the wall clock, which may have been set."""
+        self._behind = _wall_clock() - _loop_clock()
         if self._lines and not self._most_lines:
             self.flush()
 

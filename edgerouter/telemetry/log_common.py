@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from librt.strings import BytesWriter
+from librt.strings import BytesWriter, read_i64_le
 from mypy_extensions import i64
 
 from edgerouter.config.static import AccessLogFields
@@ -23,6 +23,7 @@ _MOST_KNOWN: Final = 4096  # texts that are kept escaped; the client chooses som
 _PLAIN: Final = bytes(1 if 32 <= c <= 126 and c not in b'"\\' else 0 for c in range(256))  # stands in quotes as it is
 _SHORT: Final = [b"%d" % number for number in range(1000)]
 _PADDED: Final = [b"%03d" % number for number in range(1000)]
+_SPENT: Final = [b"%dms\n" % number for number in range(1000)]
 
 
 def write_number(out: BytesWriter, number: i64) -> None:
@@ -38,7 +39,30 @@ def write_number(out: BytesWriter, number: i64) -> None:
 
 
 def is_plain(data: bytes) -> bool:
-    """True for bytes that may stand between quotation marks as they are."""
+    """True for bytes that may stand between quotation marks as they are.
+
+    Eight are looked at in one, the last eight perhaps twice: each term of ``odd`` sets the high bit of the first byte
+    that is none of 0 to 127, 127, less than a space, a quotation mark, a backslash; and perhaps of later ones.
+    """
+    last: i64 = len(data) - 8
+    if last < 0:
+        return _is_plain_each(data)
+    ones: i64 = 0x01010101
+    ones |= ones << 32
+    at: i64 = 0
+    word: i64 = 0
+    odd: i64 = 0
+    while True:
+        word = read_i64_le(data, at)
+        odd = word | (word + ones) | (word - ones * 32) | ((word ^ (ones * 34)) - ones) | ((word ^ (ones * 92)) - ones)
+        if odd & (ones << 7) != 0:
+            return False
+        if at == last:
+            return True
+        at = at + 8 if at + 8 < last else last
+
+
+def _is_plain_each(data: bytes) -> bool:
     size: i64 = len(data)
     i: i64 = 0
     while i < size and _PLAIN[data[i]]:
@@ -54,18 +78,21 @@ class Escaped:
         self._before = before  # what stands around each in the line
         self._after = after
         self._none = before + _ABSENT + after
-        self._known: dict[str, bytes] = {}
+        self._known: dict[str, bytes] = {"": self._none}
+        self._text = ""  # the last that was asked for: often it is the next one too
+        self._line = self._none
 
     def of(self, text: str) -> bytes:
         """See ``escape``."""
-        if not text:
-            return self._none
+        if text == self._text:
+            return self._line
         known = self._known.get(text)
         if known is None:
             known = self._before + escape(text, self._spaces).encode("ascii") + self._after
             if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
+                self._known = {"": self._none}
             self._known[text] = known
+        self._text, self._line = text, known
         return known
 
 
@@ -97,75 +124,87 @@ class CommonFormat(LineFormat):
         self._methods = Escaped(True, after=b" ")
         self._routers = Escaped(True, b' "', b'" ')
         self._servers = Escaped(True, b'"', b'" ')
-        self._second: i64 = -1
+        self._after = "\n" if generic else " "  # what stands behind the user agent
+        self._no_fields = b' "-" "-"' + self._after.encode("ascii")
+        self._second = -2.0
         self._stamp = b""
         self._nobody = b""  # the same behind no user
+        self._got = b""  # that and GET: one copy instead of two for most lines
+        self._answers = [self._answer(b"HTTP/1.1", status) for status in range(1000)]
 
     def write(
-        self, out: BytesWriter, exchange: Exchange, status: int, sizes: tuple[int, int], duration: float, ended: float
+        self, out: BytesWriter, exchange: Exchange, status: int, sizes: tuple[int, int], duration: float, began: float
     ) -> None:
         """``host - user [time] "request" status size "referer" "agent" count "router" "server" ms``."""
         out.write(self._hosts.of(client_host(exchange) if self._host else ""))
-        self._write_user(out, exchange.user, ended - duration)
-        self._write_request(out, exchange)
-        if self._status:
-            write_number(out, status)
-        else:
-            out.write(_ABSENT)
-        out.write(b" ")
+        self._write_who(out, exchange.user, exchange.request.method, began)
+        self._write_request(out, exchange, status)
         if self._size:
             write_number(out, sizes[1])
         else:
             out.write(_ABSENT)
         if self._headers.any_kept:
             referer, agent = self._headers.quoted(exchange, "Referer"), self._headers.quoted(exchange, "User-Agent")
-            out.write(f' "{referer}" "{agent}"'.encode("ascii"))
+            out.write(f' "{referer}" "{agent}"{self._after}'.encode("ascii"))
         else:
-            out.write(b' "-" "-"')
-        if self._generic:
-            out.write(b"\n")
-        else:
+            out.write(self._no_fields)
+        if not self._generic:
             self._write_server(out, exchange, duration)
 
-    def _write_user(self, out: BytesWriter, user: str, moment: float) -> None:
-        """Who, when, and the first quotation mark."""
-        second: i64 = int(moment)
-        if second != self._second:
-            self._second = second
-            self._stamp = _stamp(second)
-            self._nobody = _ABSENT + self._stamp
-        if user and self._user:
+    def _write_who(self, out: BytesWriter, user: str, method: str, began: float) -> None:
+        """Who, when, and the method behind the first quotation mark."""
+        if began < self._second or began >= self._second + 1.0:
+            self._turn(int(began))
+        nobody = len(user) == 0 or not self._user
+        if nobody and method == "GET":
+            out.write(self._got)
+            return
+        if nobody:
+            out.write(self._nobody)
+        else:
             out.write(self._users.of(user))
             out.write(self._stamp)
-        else:
-            out.write(self._nobody)
+        out.write(self._methods.of(method if self._method else ""))
 
-    def _write_request(self, out: BytesWriter, exchange: Exchange) -> None:
+    def _turn(self, second: int) -> None:
+        """Another second: make what its lines share."""
+        self._second = float(second)
+        self._stamp = _stamp(second)
+        self._nobody = _ABSENT + self._stamp
+        self._got = self._nobody + self._methods.of("GET" if self._method else "")
+
+    def _write_request(self, out: BytesWriter, exchange: Exchange, status: i64) -> None:
+        """From the path to the space behind the status."""
         request = exchange.request
-        out.write(self._methods.of(request.method if self._method else ""))
         target = request.target
         if not self._path:
             out.write(_ABSENT)
-        elif self._whole_path and target and target[0] == 47 and is_plain(target):
+        elif self._whole_path and len(target) > 0 and target[0] == 47 and is_plain(target):
             out.write(target)
         else:
             out.write(escape(request_path(exchange, self._query_mode), True).encode("ascii") or _ABSENT)
-        if request.version == 11 and self._protocol:
-            out.write(b' HTTP/1.1" ')
+        if request.version == 11 and status >= 0 and status < 1000:
+            out.write(self._answers[status])
         else:
-            protocol = _PROTOCOLS.get(request.version, b"HTTP/1.1") if self._protocol else _ABSENT
-            out.write(b" " + protocol + b'" ')
+            out.write(self._answer(_PROTOCOLS.get(request.version, b"HTTP/1.1"), status))
+
+    def _answer(self, protocol: bytes, status: int) -> bytes:
+        shown = b"%d" % status if self._status else _ABSENT
+        return b" " + (protocol if self._protocol else _ABSENT) + b'" ' + shown + b" "
 
     def _write_server(self, out: BytesWriter, exchange: Exchange, duration: float) -> None:
-        out.write(b" ")
         if self._count:
             write_number(out, self.count)
         else:
             out.write(_ABSENT)
         out.write(self._routers.of(exchange.router if self._router else ""))
         out.write(self._servers.of(exchange.server_url if self._server else ""))
-        write_number(out, int(duration * 1000.0))
-        out.write(b"ms\n")
+        spent: i64 = int(duration * 1000.0)
+        if spent >= 0 and spent < 1000:
+            out.write(_SPENT[spent])
+        else:
+            write_number(out, spent)
+            out.write(b"ms\n")
 
 
 _NAMES: Final = (

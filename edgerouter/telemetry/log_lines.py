@@ -62,18 +62,18 @@ _encode_json: Final = msgspec.json.encode
 
 
 class Facts:
-    """One finished exchange. ``ended`` is wall-clock time in seconds, ``duration`` seconds, sizes body bytes."""
+    """One finished exchange. ``began`` is wall-clock time in seconds, ``duration`` seconds, sizes body bytes."""
 
     def __init__(
-        self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int, duration: float, ended: float, count: int
+        self, exchange: Exchange, status: int, bytes_in: int, bytes_out: int, duration: float, began: float, count: int
     ) -> None:
         self.exchange = exchange
         self.status = status
         self.bytes_in = bytes_in
         self.bytes_out = bytes_out
         self.duration = duration
-        self.started = ended - duration
-        self.ended = ended
+        self.started = began
+        self.ended = began + duration
         self.count = count
 
 
@@ -170,9 +170,9 @@ class LineFormat:
         self.count: i64 = 0
 
     def write(
-        self, out: BytesWriter, exchange: Exchange, status: int, sizes: tuple[int, int], duration: float, ended: float
+        self, out: BytesWriter, exchange: Exchange, status: int, sizes: tuple[int, int], duration: float, began: float
     ) -> None:
-        """Append one line with its newline. ``sizes``: body bytes in and out; ``ended``: wall clock; in seconds."""
+        """Append one line with its newline. ``sizes``: body bytes in and out; ``began``: wall clock; in seconds."""
 
 
 class JsonFormat(LineFormat):
@@ -188,10 +188,10 @@ class JsonFormat(LineFormat):
         self._stamps = Stamps()
 
     def write(
-        self, out: BytesWriter, exchange: Exchange, status: int, sizes: tuple[int, int], duration: float, ended: float
+        self, out: BytesWriter, exchange: Exchange, status: int, sizes: tuple[int, int], duration: float, began: float
     ) -> None:
         """Absent text is left out, except RequestPort, which is ``-`` then."""
-        facts = Facts(exchange, status, sizes[0], sizes[1], duration, ended, self.count)
+        facts = Facts(exchange, status, sizes[0], sizes[1], duration, began, self.count)
         record: dict[str, object] = {}
         self._times(record, facts)
         self._ends(record, facts.exchange)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import json
 import re
 import stat
@@ -21,6 +22,7 @@ from edgerouter.http.exchange import Exchange
 from edgerouter.http.headers import Headers
 from edgerouter.http.message import Request, Response
 from edgerouter.telemetry.access_log import AccessLog
+from edgerouter.telemetry.log_common import is_plain
 from edgerouter.telemetry.log_lines import FIELDS, Stamps
 
 STAMP = re.compile(r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\]")
@@ -75,6 +77,53 @@ KEEP = {"headers": {"names": {"user-agent": "keep", "Referer": "redact"}}}
 def test_common_layouts(tmp_path: Path, form: str, fields: dict[str, Any], expected: str) -> None:
     line = write(tmp_path, exchange(fields=HEADERS), format=form, fields=fields)
     assert STAMP.sub("T", line) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "version", "user", "status", "duration", "expected"),
+    [
+        ("GET", 11, "", 200, 0.9999, '- T "GET /a HTTP/1.1" 200 1234 "-" "-" 1 "r" "s" 999ms'),
+        ("GET", 11, "joe", 404, 1.0, 'joe T "GET /a HTTP/1.1" 404 1234 "-" "-" 1 "r" "s" 1000ms'),
+        ("POST", 20, "", 499, 61.5, '- T "POST /a HTTP/2.0" 499 1234 "-" "-" 1 "r" "s" 61500ms'),
+        ("POST", 10, "joe", 0, 0.0, 'joe T "POST /a HTTP/1.0" 0 1234 "-" "-" 1 "r" "s" 0ms'),
+        ("", 30, "", 1000, 0.0, '- T "- /a HTTP/3.0" 1000 1234 "-" "-" 1 "r" "s" 0ms'),
+    ],
+)
+def test_every_way_to_a_common_line(
+    tmp_path: Path, method: str, version: int, user: str, status: int, duration: float, expected: str
+) -> None:
+    made = exchange(b"/a", method)
+    made.request.version, made.user, made.router, made.server_url = version, user, "r", "s"
+    assert STAMP.sub("T", write(tmp_path, made, status, duration)) == f"192.0.2.7 - {expected}\n"
+
+
+def test_fields_that_nobody_wants(tmp_path: Path) -> None:
+    text = write(tmp_path, exchange(), fields={"defaultMode": "drop"})
+    assert STAMP.sub("T", text) == '- - - T "- - -" - - "-" "-" - "-" "-" 12ms\n'
+
+
+def test_a_line_is_stamped_with_the_time_when_its_request_began(tmp_path: Path) -> None:
+    log = AccessLog(Options(file_path=str(tmp_path / "access.log")))
+    before = int(time.time())
+    for ago in (0, 0, 3600, 86_400, 0):
+        made = exchange()
+        made.started = time.monotonic() - ago
+        log.write(made, 200, 0, 0, 0.0)
+        log.tick()
+    log.close()
+    stamps = re.findall(r"\[(.*?)\]", (tmp_path / "access.log").read_text())
+    found = [calendar.timegm(time.strptime(stamp, "%d/%b/%Y:%H:%M:%S +0000")) for stamp in stamps]
+    late = [moment - before + ago for moment, ago in zip(found, (0, 0, 3600, 86_400, 0), strict=True)]
+    assert len(found) == 5 and min(late) >= -1 and max(late) <= time.time() - before + 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 15, 16, 17])
+def test_every_byte_at_every_place_is_plain_or_not(size: int) -> None:
+    assert is_plain(b"~ " * (size // 2) + b"!" * (size % 2))
+    for place in range(size):
+        for byte in range(256):
+            data = b"x" * place + bytes([byte]) + b"~" * (size - place - 1)
+            assert is_plain(data) is (32 <= byte <= 126 and byte not in b'"\\'), data
 
 
 def test_json_has_every_field(tmp_path: Path) -> None:
@@ -134,7 +183,7 @@ def test_nobody_can_forge_a_line(tmp_path: Path, form: str, target: bytes) -> No
     else:
         assert text[:-1].isascii() and text[:-1].isprintable()
         assert len(re.findall(r'(?<!\\)(?:\\\\)*"', text)) == (10 if form == "common" else 6)
-        assert text.split(" ")[2].startswith("joe") and text.split(" ")[3].startswith("[2")
+        assert text.split(" ")[2].startswith("joe") and re.match(r"\[\d\d/", text.split(" ")[3])
 
 
 @pytest.mark.parametrize(
