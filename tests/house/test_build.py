@@ -45,9 +45,8 @@ pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
 def command(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, **texts: str) -> Any:
     """``build_ext`` of setup.py for a library of these C files, in the folder."""
     monkeypatch.setenv("EDGEROUTER_PURE", "1")
-    monkeypatch.setattr(
-        "setuptools.setup", lambda **_: None
-    )  # an older one than the build's cannot read pyproject.toml
+    # Only the class is wanted; a setuptools older than the one that builds cannot read pyproject.toml.
+    monkeypatch.setattr("setuptools.setup", lambda **_: None)
     monkeypatch.chdir(ROOT)
     build_ext = runpy.run_path("setup.py")["BuildLibrary"]
     monkeypatch.chdir(folder)
