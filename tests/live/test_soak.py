@@ -13,6 +13,8 @@ from typing import Any
 
 from live.toolbox import EchoServer, Router, fetch, until
 
+from edgerouter.telemetry.memory import HEADER_WORDS
+
 NEW = 40  # routers a change, each with a service of its own
 CHANGES = 12
 FIRST = 64  # blocks that a counters' memory begins with; it doubles
@@ -93,10 +95,11 @@ def _words(data: bytes) -> memoryview:
 def _blocks(pid: int) -> int:
     """How many blocks there is room for."""
     words = _words(_memory(pid))
-    return (len(words) - 64) // words[2]
+    return (len(words) - HEADER_WORDS) // words[2]
 
 
 def _active(pid: int) -> int:
     """How many blocks of traffic are in use, given back ones not counted."""
     words = _words(_memory(pid))
-    return sum(1 for at in range(64, 64 + words[3] * words[2], words[2]) if words[at] & 15)
+    end = HEADER_WORDS + words[3] * words[2]
+    return sum(1 for at in range(HEADER_WORDS, end, words[2]) if words[at] & 15)
