@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from edgerouter.contracts.messages import ChannelError, Frames, Message, frame
+from edgerouter.worker.assemble_slices import SLICE
 
 READ_SIZE: Final = 65536
-SLICE: Final = 0.00025  # seconds of one loop turn that are given to messages
 
 
 class Channel(asyncio.Protocol):

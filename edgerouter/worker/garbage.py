@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from sys import getrefcount
 from typing import Any, Final
 
+from edgerouter.worker.assemble_slices import SLICE
+
 YOUNG: Final = 1000  # allocations between two looks at the youngest, which take a few hundredths of a millisecond
 MIDDLE: Final = 10  # of those between two looks at the middle generation
 NEVER: Final = 2**31 - 1
@@ -22,7 +24,6 @@ WORTH: Final = 50  # looks at the middle generation after which the old one is w
 PATIENCE: Final = 240  # looks in vain for such a moment, a minute of them; then it is done anyway
 QUIET: Final = 20  # looks in a row without a request, five seconds of them, before everything is walked
 WHOLE_EVERY: Final = 64  # swaps; for cycles in what plugins from elsewhere left behind
-SLICE: Final = 0.00025  # seconds of a loop turn that are given to old plans
 REST: Final = 0.002  # seconds between two such turns
 _STRIDE: Final = 64  # parts of old plans between two looks at the clock
 _ALONE: Final = 2  # references to an object that nobody else has: the variable, and the question's own
