@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
+from edgerouter.certs.usable import place_of, why_not
 from edgerouter.config.types import Secret
 from edgerouter.contracts.certificates import LoadedCertificate
 
@@ -56,8 +57,11 @@ def read_pair(chain: str, key: str) -> LoadedCertificate:
     """A certificate with its chain and its key, from PEM texts; ``source`` is left to the caller. Raises Unreadable."""
     certificates = _chain(chain)
     leaf = certificates[0]
-    key_pem = _checked_key(leaf, key)
+    key_pem = _checked_key(certificates, key)
     pem = key_pem + "".join(c.public_bytes(Encoding.PEM).decode() for c in certificates)
+    refusal = why_not(certificates, pem)
+    if refusal:
+        raise Unreadable(refusal)
     public: Any = leaf.public_key()
     kind, size = _kind(public)
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -99,8 +103,8 @@ def _chain(text: str) -> list[x509.Certificate]:
         raise Unreadable("it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)") from None
 
 
-def _checked_key(leaf: x509.Certificate, text: str) -> str:
-    """The key's own PEM block, if it is the certificate's."""
+def _checked_key(certificates: list[x509.Certificate], text: str) -> str:
+    """The key's own PEM block, if it is the first certificate's."""
     block = _key_block(text)
     try:
         key: Any = load_pem_private_key(block.encode("latin-1"), None, unsafe_skip_rsa_key_validation=True)
@@ -108,7 +112,10 @@ def _checked_key(leaf: x509.Certificate, text: str) -> str:
         raise Unreadable("the key is encrypted; write it without a password") from None
     except (ValueError, UnsupportedAlgorithm):
         raise Unreadable("the key cannot be read; expected a PEM text of an RSA or EC key") from None
-    if key.public_key() != leaf.public_key():
+    place = place_of(key, certificates)
+    if place > 0:
+        raise Unreadable(f"the key belongs to certificate {place + 1} of the file; put that one first")
+    if place < 0:
         raise Unreadable("the key does not belong to the certificate")
     return block
 

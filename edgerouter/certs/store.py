@@ -87,7 +87,7 @@ class Store(CertificateSource):
             default=default,
             broken=tuple(reading.broken),
             authorities=reading.authorities,
-            problems=(*reading.problems, *_dated(reading.certificates, now), *self._limits()),
+            problems=(*reading.problems, *_dated(_shown(reading.certificates, default), now), *self._limits()),
             ticket_secrets=self._tickets.current(now),
             native=self._native,
             now=now,
@@ -233,6 +233,12 @@ def _as(certificate: LoadedCertificate, **fields: Any) -> LoadedCertificate:
     return msgspec.structs.replace(certificate, **fields)
 
 
+def _shown(certificates: list[LoadedCertificate], default: LoadedCertificate | None) -> list[LoadedCertificate]:
+    """All that were given, each once; the default one is often in the list as well."""
+    alone = default is not None and not default.generated and all(c.id != default.id for c in certificates)
+    return [*certificates, default] if default is not None and alone else certificates
+
+
 def _dated(certificates: list[LoadedCertificate], now: float) -> Iterator[Problem]:
     """Certificates that are not valid now; they are served, for a client may still want them."""
     for certificate in certificates:
@@ -249,7 +255,7 @@ def _dated(certificates: list[LoadedCertificate], now: float) -> Iterator[Proble
 
 def _turns(keyring: Keyring) -> Iterator[float]:
     """When what is said of a certificate next becomes something else."""
-    for certificate in keyring.certificates:
+    for certificate in _shown(list(keyring.certificates), keyring.default):
         for moment in (certificate.not_before, certificate.not_after - _RENEW, certificate.not_after):
             if moment > keyring.now:
                 yield moment

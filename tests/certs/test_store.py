@@ -6,12 +6,16 @@ import datetime
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import trustme
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from edgerouter.certs.generated import generate
 from edgerouter.certs.read import Unreadable, read_pair
@@ -61,7 +65,24 @@ def encrypted() -> str:
 
 
 GOOD = pair("good.test")
+
+
+def self_signed(key: Any) -> tuple[str, str]:
+    """A certificate that OpenSSL may not like."""
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.public_key(key.public_key()).not_valid_before(now).not_valid_after(now + datetime.timedelta(30))
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return builder.sign(key, digest).public_bytes(Encoding.PEM).decode(), text
+
+
 BROKEN = {
+    "a weak key": (self_signed(rsa.generate_private_key(65537, 1024)), "ee key too small; make a key of 2048 bits"),
+    "a strange curve": (self_signed(ec.generate_private_key(ec.SECP256K1())), "on the curve secp256k1, which"),
+    "a strange kind": (self_signed(dsa.generate_private_key(2048)), "of a kind that TLS clients do not speak"),
+    "a chain upside down": ((CA.cert_pem.bytes().decode() + GOOD[0], GOOD[1]), "certificate 2 of the file; put that"),
     "another key": ((GOOD[0], pair("other.test")[1]), "does not belong"),
     "no certificate": (("-----BEGIN NOTHING-----\n", GOOD[1]), "no certificate in PEM form"),
     "no key": ((GOOD[0], GOOD[0]), "no private key in PEM form"),
@@ -83,6 +104,19 @@ def test_a_broken_pair_is_named_and_spoils_no_other(case: str) -> None:
     assert why in keyring.broken[0].error
     for line in (*broken[0].splitlines(), *broken[1].splitlines()):
         assert len(line) < 30 or line.startswith("-") or line not in str(keyring)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ed25519.Ed25519PrivateKey.generate(),
+        ec.generate_private_key(ec.SECP384R1()),
+        rsa.generate_private_key(65537, 2048),
+    ],
+)
+def test_what_clients_speak_is_served(key: Any) -> None:
+    keyring = load(self_signed(key))
+    assert keyring.problems == () and len(keyring.certificates) == 1
 
 
 def test_the_last_good_copy_goes_on(tmp_path: Path) -> None:
@@ -110,6 +144,11 @@ def test_expired_ones_are_served_and_named() -> None:
     assert len(keyring.certificates) == 1
     (problem,) = keyring.problems
     assert "old.test expired on" in problem.message and problem.hint == "renew it"
+    chain, key = pair("default.test", not_after=past)
+    stores = {"default": {"defaultCertificate": {"certFile": chain, "keyFile": key}}}
+    (problem,) = load(stores=stores).problems
+    assert "default.test expired on" in problem.message
+    assert len(load((chain, key), stores=stores).problems) == 1
 
 
 def test_the_default_certificate() -> None:
