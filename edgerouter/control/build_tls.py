@@ -15,10 +15,12 @@ from edgerouter.config.fit import nearest
 from edgerouter.config.types import Problem
 from edgerouter.contracts.certificates import BrokenCertificate, CertificateFacts, Keyring, LoadedCertificate
 from edgerouter.contracts.plan import CertificateEntry, RouterEntry, TlsHostsEntry, TlsOptionsEntry
-from edgerouter.control.build_tls_options import DEFAULT, Options
+from edgerouter.contracts.plugins import Predicate
+from edgerouter.control.build_tls_options import DEFAULT, NO_CLIENT_CERTIFICATE, Options
 from edgerouter.control.build_types import Fault
 from edgerouter.control.view import CertificateView
 from edgerouter.rules.compile import RuleError, compile_rule
+from edgerouter.rules.predicates import HOST, HOST_UNDER, All, Clause, Either
 
 SOON: Final = 30 * 86400.0  # seconds: a certificate with less left is shown as a warning
 _MOST_TOLD: Final = 3  # names that one problem lists
@@ -66,28 +68,46 @@ class Hosts:
             known.append(fault)
 
 
+class NamedHosts(msgspec.Struct, frozen=True):
+    """The exact hosts and wildcards of a rule. ``only``: it is true for requests of these hosts and no others."""
+
+    names: tuple[str, ...] = ()
+    only: bool = True
+
+
 class HostNames:
     """The hosts that rules name; those of the last build are remembered."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._seen: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._known: dict[tuple[str, str], NamedHosts] = {}
+        self._seen: dict[tuple[str, str], NamedHosts] = {}
 
-    def of(self, rule: str, syntax: str) -> tuple[str, ...]:
-        """Exact hosts and wildcards; none for a rule that cannot be read."""
+    def of(self, rule: str, syntax: str) -> NamedHosts:
+        """None for a rule that cannot be read."""
         key = (rule, syntax)
-        names = self._known.get(key)
-        if names is None:
+        found = self._known.get(key)
+        if found is None:
             try:
-                names = tuple(compile_rule(rule, syntax).host_names())
+                compiled = compile_rule(rule, syntax)
+                found = NamedHosts(tuple(compiled.host_names()), _needs_a_host(compiled.predicate))
             except RuleError:
-                names = ()
-        self._seen[key] = names
-        return names
+                found = NamedHosts()
+        self._seen[key] = found
+        return found
 
     def forget(self) -> None:
         """What was not asked for since the last call is of no use any more."""
         self._known, self._seen = self._seen, {}
+
+
+def _needs_a_host(predicate: Predicate) -> bool:
+    """True when no way to make the rule true goes without some named host."""
+    if isinstance(predicate, All):
+        return any(_needs_a_host(part) for part in predicate.parts)
+    if isinstance(predicate, Either):
+        return all(_needs_a_host(part) for part in predicate.parts)
+    need = predicate.need() if isinstance(predicate, Clause) else None
+    return need is not None and need.kind in (HOST, HOST_UNDER)
 
 
 class Tls:
@@ -107,8 +127,13 @@ class Tls:
             if not entry.tls:
                 continue
             named = self._names.of(entry.rule, entry.rule_syntax)
-            hosts.add(entry, named)
-            found = [self._unknown(entry.tls_options), coverage.fault(named, self._strict(entry.tls_options))]
+            hosts.add(entry, named.names)
+            strict = self._strict(entry.tls_options)
+            found = [
+                self._unknown(entry.tls_options),
+                self._passed_by(entry, named),
+                coverage.fault(named.names, strict),
+            ]
             kept = [fault for fault in found if fault is not None]
             if kept:
                 faults[name] = kept
@@ -135,6 +160,17 @@ class Tls:
     def _strict(self, options: str) -> bool:
         entry = self._options.entries.get(options or DEFAULT)
         return entry is not None and entry.sni_strict
+
+    def _passed_by(self, entry: RouterEntry, hosts: NamedHosts) -> Fault | None:
+        """Other hosts' handshakes are not made with the options that this router asks for."""
+        options = self._options.entries.get(entry.tls_options)
+        if options is None or hosts.only or not hosts.names:  # without any name it is refused anyway
+            return None
+        asks = options.client_auth != NO_CLIENT_CERTIFICATE
+        message = f"its rule matches requests of other hosts too, and the options {entry.tls_options!r} hold for " + (
+            "named hosts only: clients would pass without a certificate" if asks else "named hosts only"
+        )
+        return Fault("tls.options", message, "add Host(`...`) && to each part of the rule that has none", asks)
 
     def _unknown(self, options: str) -> Fault | None:
         entry = self._options.entries.get(options or DEFAULT)

@@ -25,6 +25,7 @@ from edgerouter.control.build_plain import revealed
 from edgerouter.control.build_types import Fault, refusal
 
 DEFAULT: Final = "default"
+NO_CLIENT_CERTIFICATE: Final = "NoClientCert"
 PROTOCOLS: Final = ("http/1.1",)  # what is spoken behind TLS
 _VERIFYING: Final = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 _UNVERIFIED: Final = ("RequestClientCert", "RequireAnyClientCert")
@@ -99,7 +100,7 @@ def _entry(
 ) -> tuple[TlsOptionsEntry, list[Fault]]:
     faults = list(_faults(options, authorities, keyring.native))
     mode = options.client_auth.client_auth_type or (
-        "RequireAndVerifyClientCert" if options.client_auth.ca_files else "NoClientCert"
+        "RequireAndVerifyClientCert" if options.client_auth.ca_files else NO_CLIENT_CERTIFICATE
     )
     ciphers = _or_fault(faults, "cipherSuites", tls_words.ciphers, options.cipher_suites)
     curves = _or_fault(faults, "curvePreferences", tls_words.curves, options.curve_preferences)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from edgerouter.config.dynamic import (
+    ClientAuth,
     DynamicConfiguration,
     HttpConfiguration,
     Middleware,
@@ -18,6 +19,8 @@ from edgerouter.config.dynamic import (
     RouterTLS,
     ServersTransport,
     Service,
+    TlsConfiguration,
+    TLSOptions,
 )
 from edgerouter.config.static import (
     EntryPoint,
@@ -327,6 +330,36 @@ def test_tls_by_router_and_by_entry_point() -> None:
     told = [(problem.path, problem.severity) for problem in result.problems]
     assert told == [("http.routers.secure-both.tls.certificate", "warning")]  # for its host there is none
     assert result.routers["both@file"].status == "enabled"
+
+
+ASKS, NEW = TLSOptions(client_auth=ClientAuth("RequireAnyClientCert")), TLSOptions(min_version="VersionTLS13")
+PASSED_BY = [  # rule, options, whether the router is refused, whether anything is said
+    ("Host(`b.example`)", "asks", False, False),
+    ("Host(`b.example`) && PathPrefix(`/x`)", "asks", False, False),
+    ("(Host(`b.example`) || Host(`*.b.example`)) && !Path(`/x`)", "asks", False, False),
+    ("Host(`b.example`) || PathPrefix(`/x`)", "asks", True, True),
+    ("Host(`b.example`) || !Host(`a.example`)", "asks", True, True),
+    ("Host(`b.example`) || HostRegexp(`^b`)", "asks", True, True),
+    ("Host(`b.example`) || PathPrefix(`/x`)", "new", False, True),
+    ("Host(`b.example`) || PathPrefix(`/x`)", "default", False, False),
+    ("PathPrefix(`/x`)", "asks", True, True),
+]
+
+
+@pytest.mark.parametrize(("rule", "options", "refused", "said"), PASSED_BY)
+def test_nobody_gets_past_client_authentication_by_another_host(
+    rule: str, options: str, refused: bool, said: bool
+) -> None:
+    """The options hold for handshakes with names of the rule; a request of another name must not reach the router."""
+    router = Router(rule=rule, service="s", tls=RouterTLS(options=options), entry_points=("web",))
+    given = snapshot({"r": router})
+    tls = TlsConfiguration(options={"asks": ASKS, "new": NEW})
+    result = made(
+        file=msgspec.structs.replace(given, configuration=msgspec.structs.replace(given.configuration, tls=tls))
+    )
+    assert bool(router_entry(result, "r@file").refused) is refused
+    told = [problem.message for problem in result.problems if problem.path == "http.routers.r.tls.options"]
+    assert bool(told) is said
 
 
 def test_observability_of_the_router_goes_before_the_entry_points() -> None:
