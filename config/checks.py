@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from edgerouter.config import absent
 from edgerouter.config.effect import without_effect
-from edgerouter.config.fit import nearest
+from edgerouter.config.fit import fields_of, nearest
 from edgerouter.config.fit_types import Fault
+from edgerouter.config.places import Path
 from edgerouter.config.resolver_checks import resolver_faults
 from edgerouter.config.static import (
     Address,
@@ -19,6 +22,7 @@ from edgerouter.config.static import (
     effective_entry_points,
     parse_address,
 )
+from edgerouter.config.types import Duration
 
 _BASE_PATH: Final = re.compile(r"/[a-zA-Z0-9/_.:~-]*")
 _STATUS: Final = re.compile(r"[1-5]\d\d(-[1-5]\d\d)?")
@@ -27,7 +31,7 @@ _STATUS: Final = re.compile(r"[1-5]\d\d(-[1-5]\d\d)?")
 def faults(static: StaticConfiguration, providers: Iterable[str]) -> list[Fault]:
     """Everything that must be put right; ``providers`` are the registered ones."""
     points = effective_entry_points(static)
-    found = [*_addresses(static), *_users_of_points(static, points), *_numbers(static)]
+    found = [*_addresses(static), *_users_of_points(static, points), *_numbers(static), *_times(static, ())]
     for name, point in static.entry_points.items():
         found.extend(_entry_point(("entryPoints", name), point, points))
     found.extend(resolver_faults(static.certificates_resolvers, points))
@@ -93,6 +97,19 @@ def _numbers(static: StaticConfiguration) -> Iterator[Fault]:
             if not _STATUS.fullmatch(code):
                 path = ("accessLog", "filters", "statusCodes")
                 yield Fault(path, f"expected codes or ranges, got {code!r}", "e.g. 404,500-599")
+
+
+def _times(value: Any, path: Path) -> Iterator[Fault]:
+    """No time may be negative."""
+    if isinstance(value, Duration) and value < 0:
+        yield Fault(path, f"expected 0 or more, got {value:g}s")
+    elif isinstance(value, msgspec.Struct):
+        for field in fields_of(type(value)).values():
+            below = path if field.name == "sections" else (*path, field.name)  # plugins by name
+            yield from _times(getattr(value, field.attribute), below)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _times(item, (*path, name))
 
 
 def _entry_point(path: tuple[str, ...], point: EntryPoint, points: dict[str, EntryPoint]) -> Iterator[Fault]:

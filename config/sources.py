@@ -42,16 +42,22 @@ _LATER: Final = frozenset(
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """``static`` is None when any problem is an error; ``file``: the configuration file that was read, or ""."""
+    """``static`` is None when any problem is an error; ``file``: the configuration file that was read, or "";
+    ``places``: where each option was written."""
 
     static: StaticConfiguration | None
     problems: tuple[Problem, ...]
     file: str = ""
+    places: Mapping[Path, str] = {}
 
     @property
     def errors(self) -> tuple[Problem, ...]:
         """The problems that forbid a start."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def place(self, message: str) -> str:
+        """Where the option was written that a message begins with (``workers: expected ...``); "" when nowhere."""
+        return place_of(self.places, tuple(message.partition(":")[0].split(".")), "")
 
 
 def load_static(
@@ -75,7 +81,7 @@ def load_static(
     modern, problems = legacy.modernize(flags.given)
     reader.settings(flags, modern)
     reader.problems.extend(problems)
-    return Loaded(reader.finish(), tuple(reader.problems), file)
+    return Loaded(reader.finish(), tuple(reader.problems), file, reader.places)
 
 
 def tables_of(providers: Table, metrics: Table | None = None) -> Tables:

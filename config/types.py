@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Final
 
 import msgspec
 
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NUMBER: Final = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 MASK: Final = "***"
 
@@ -18,19 +20,20 @@ class Duration(float):
     @staticmethod
     def parse(value: object) -> Duration:
         """Raises ValueError that says what is expected."""
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return Duration(value)
         text = str(value).strip()
         sign = -1.0 if text.startswith("-") else 1.0
-        digits = text.lstrip("+-")
-        try:
-            return Duration(sign * float(digits))
-        except ValueError:
-            pass
+        digits = text.removeprefix("-") if sign < 0 else text.removeprefix("+")
         parts = _PART.findall(digits)
-        if not parts or "".join(n + u for n, u in parts) != digits:
+        seconds = math.nan
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            seconds = float(value)
+        elif _NUMBER.fullmatch(digits):
+            seconds = sign * float(digits)
+        elif parts and "".join(n + u for n, u in parts) == digits:
+            seconds = sign * sum(float(n) * _UNITS[u] for n, u in parts)
+        if not math.isfinite(seconds):
             raise ValueError(f"expected a duration such as 10s, 1m30s or a number of seconds, got {text!r}")
-        return Duration(sign * sum(float(n) * _UNITS[u] for n, u in parts))
+        return Duration(seconds)
 
 
 class Secret:

@@ -2,7 +2,7 @@
 
 import sys
 
-from edgerouter.cli import main
+from edgerouter.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -10,6 +10,7 @@ import asyncio
 import http.client
 import os
 import platform
+import signal
 import socket
 import struct
 import sys
@@ -82,6 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command(words[1:])
 
 
+def program() -> int:
+    """``main``, as the shell starts it: whoever reads may stop reading (``edgerouter --help | head``), as with any
+    program of this system."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        return 128 + signal.SIGPIPE
+    return code
+
+
 def _options_of(room: str) -> dict[str, Any]:
     return {name: plugin.options for name, plugin in registry.load(room).items()}
 
@@ -119,8 +132,9 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _start(arguments: Sequence[str], succession: Any) -> int:
     loaded = _load(arguments)
-    _print(loaded.problems)
-    if loaded.static is None:
+    unusable = _unusable(loaded) if succession is None else []
+    _print([*loaded.problems, *unusable])
+    if loaded.static is None or unusable:
         return 2
     from edgerouter.app import run  # after all checks: it brings the whole control process in
 
@@ -207,7 +221,7 @@ def _check(arguments: Sequence[str]) -> int:
     if loaded.static is not None and VARIABLE in os.environ:
         return _rehearse(loaded)
     if loaded.static is not None:
-        problems += _file_problems(loaded.static)
+        problems += _unusable(loaded) or _file_problems(loaded.static)
     _print(problems)
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
@@ -234,6 +248,19 @@ def _rehearse(loaded: Loaded) -> int:
         print(f"edgerouter: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _unusable(loaded: Loaded) -> list[Problem]:
+    """What only those can find wrong who use it: options of providers and metrics backends, the number of workers."""
+    from edgerouter.control.prepare import usable
+    from edgerouter.errors import ConfigurationError
+
+    try:
+        if loaded.static is not None:
+            usable(loaded.static)
+    except ConfigurationError as error:
+        return [Problem("", error.message, source=loaded.place(error.message))]
+    return []
 
 
 def _file_problems(static: StaticConfiguration) -> list[Problem]:
@@ -471,4 +498,4 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

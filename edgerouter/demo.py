@@ -21,14 +21,28 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             lines = head.decode("latin-1").split("\r\n")
+            await _skip_body(reader, lines[1:-2])
             text = json.dumps({"service": "demo", "request": lines[0], "headers": lines[1:-2]}, indent=2) + "\n"
             head_out = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
             writer.write((head_out + text).encode())
             await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
         pass
     finally:
         writer.close()
+
+
+async def _skip_body(reader: asyncio.StreamReader, fields: list[str]) -> None:
+    """Read a request's body to its end: the next request follows on the same connection."""
+    named = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    left = int(named.get("content-length", "0"))
+    while left > 0:
+        left -= len(await reader.readexactly(min(left, 65536)))
+    if "transfer-encoding" in named:
+        while size := int(await reader.readuntil(b"\r\n"), 16):  # the router sends no extensions
+            await reader.readexactly(size + 2)
+        while await reader.readuntil(b"\r\n") != b"\r\n":
+            pass
 
 
 def _free_port(*wanted: int) -> int:

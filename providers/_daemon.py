@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
-from edgerouter.clients.docker import TRANSPORT_ERRORS, DockerClient
+from edgerouter.clients.docker import TRANSPORT_ERRORS, DockerClient, checked
 from edgerouter.contracts.snapshot import Provider, ProviderContext, Snapshot
+from edgerouter.errors import ConfigurationError
 from edgerouter.providers._daemon_options import DaemonOptions, connect
 from edgerouter.providers._follow import Follow, UnfitDaemon
 from edgerouter.providers._label_options import settings_of
@@ -17,12 +19,34 @@ from edgerouter.providers._last_known import load, marked, save, secret_words
 log = logging.getLogger("edgerouter.providers")
 
 
-def _said(error: BaseException, options: DaemonOptions) -> str:
-    """A daemon that wants a client certificate just hangs up (TLS 1.3 tells it after the handshake)."""
-    said = str(error) or type(error).__name__
-    if options.tls is not None and not options.tls.cert and "disconnected" in said.lower():
-        return f"{said}; if it wants a client certificate, name one: tls.cert and tls.key"
-    return said
+_SOCKET: Final = {
+    errno.ENOENT: "there is no such socket; start the daemon, and in a container mount it: "
+    "-v /var/run/docker.sock:/var/run/docker.sock:ro",
+    errno.EACCES: "this user may not open the socket; add its group: in a container "
+    '--group-add "$(stat -c %g /var/run/docker.sock)"',
+    errno.ECONNREFUSED: "nobody listens there; start the daemon",
+}
+
+
+def _system_error(error: BaseException | None) -> int:
+    """The system's number for what went wrong; libraries wrap it several times."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _SOCKET:
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return 0
+
+
+def said(error: BaseException, options: DaemonOptions) -> str:
+    """Why the daemon cannot be reached, and what to do. One that wants a client certificate just hangs up (TLS 1.3
+    tells it after the handshake)."""
+    number = _system_error(error)
+    if number and (options.endpoint.startswith("unix://") or number == errno.ECONNREFUSED):
+        return _SOCKET[number]
+    words = str(error) or type(error).__name__
+    if options.tls is not None and not options.tls.cert and "disconnected" in words.lower():
+        return f"{words}; if it wants a client certificate, name one: tls.cert and tls.key"
+    return words
 
 
 class DaemonProvider(Provider):
@@ -31,8 +55,12 @@ class DaemonProvider(Provider):
     options: DaemonOptions
 
     def __init__(self, options: DaemonOptions, context: ProviderContext) -> None:
-        """Raises ConfigurationError for a constraint or default rule that cannot be used."""
+        """Raises ConfigurationError for an endpoint, constraint or default rule that cannot be used."""
         super().__init__(options, context)
+        try:
+            checked(options.endpoint)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"providers.{context.name}.{error.message}") from error
         self._settings = settings_of(options, context)
         self._words = secret_words(context.kinds) if options.state_file else frozenset()
         self._recalled = False
@@ -61,7 +89,7 @@ class DaemonProvider(Provider):
                 yield recalled
             if isinstance(error, UnfitDaemon):
                 raise
-            raise ConnectionError(f"the Docker daemon at {options.endpoint}: {_said(error, options)}") from error
+            raise ConnectionError(f"the Docker daemon at {options.endpoint}: {said(error, options)}") from error
         finally:
             await client.close()
 

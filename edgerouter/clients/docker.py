@@ -65,7 +65,8 @@ def _basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def _checked(endpoint: str, tls: ClientTLS | None) -> str:
+def checked(endpoint: str, tls: ClientTLS | None = None) -> str:
+    """The endpoint as the transport wants it; raises ConfigurationError for what is no address of a daemon."""
     scheme, separator, _ = endpoint.partition("://")
     if not separator or scheme not in ("unix", "tcp", "http", "https"):
         raise ConfigurationError(
@@ -94,7 +95,7 @@ class DockerClient:
     ) -> None:
         """``seconds`` bounds one request, 0 does not. Raises ConfigurationError: unusable endpoint or TLS file."""
         self._docker = aiodocker.Docker(
-            _checked(endpoint, tls),
+            checked(endpoint, tls),
             timeout=aiohttp.ClientTimeout(total=seconds or None, sock_connect=CONNECT_SECONDS),
             ssl_context=tls.context() if tls else None,
         )

@@ -56,6 +56,13 @@ def prepare(static: StaticConfiguration) -> Prepared:
     )
 
 
+def usable(static: StaticConfiguration) -> None:
+    """Raises ConfigurationError for what a start would refuse on any machine: it touches neither files nor ports."""
+    _workers(static)
+    _providers(static)
+    _backends(static)
+
+
 def with_real_ports(prepared: Prepared, opened: list[Opened]) -> Prepared:
     """The same, with the ports that the kernel chose where 0 was asked for: redirections and pages name them."""
     points = dict(prepared.points)
@@ -127,12 +134,26 @@ def _providers(static: StaticConfiguration) -> dict[str, Provider]:
     prefixes = static.providers.label_prefixes
     providers: dict[str, Provider] = {}
     for name, cls, options in _sections("providers", static.providers.sections):
-        providers[name] = cls(options, ProviderContext(name=name, kinds=table, prefixes=prefixes))
+        context = ProviderContext(name=name, kinds=table, prefixes=prefixes)
+        providers[name] = _made(f"providers.{name}", cls, options, context)
     return providers
 
 
 def _backends(static: StaticConfiguration) -> dict[str, MetricsBackend]:
-    return {name: cls(options) for name, cls, options in _sections("metrics", static.metrics.sections)}
+    return {
+        name: _made(f"metrics.{name}", cls, options)
+        for name, cls, options in _sections("metrics", static.metrics.sections)
+    }
+
+
+def _made(path: str, cls: Any, *arguments: Any) -> Any:
+    """A plugin; the ValueError of its constructor is a fault of its options."""
+    try:
+        return cls(*arguments)
+    except ValueError as error:
+        said = str(error)
+        named = said.lower().startswith(f"{path.lower()}.")
+        raise ConfigurationError(said if named else f"{path}: {said}") from error
 
 
 def _sections(room: str, sections: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -122,6 +122,8 @@ class WorkerProcess:
             how = f"killed by {signal.Signals(-self.status).name}"
         if self.killed_for:
             return f"{how}: {self.killed_for}"
+        if self.status == -signal.SIGKILL:
+            return f"{how}, not by the router: by hand, or by the kernel for want of memory (see dmesg)"
         cause = self._stderr.cause() if self._stderr is not None and self.status > 0 else ""
         return f"{how}: {cause}" if cause else how
 

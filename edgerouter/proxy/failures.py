@@ -25,6 +25,7 @@ _TEXTS: Final = {
     502: "Bad Gateway",
     503: "no available server\n",
     504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
 }
 
 

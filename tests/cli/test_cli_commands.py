@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -75,6 +76,47 @@ def test_exit_code_2(words: list[str], message: str, capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert captured.out == ""
     assert next(line for line in lines(captured.err) if not line.startswith("warning")).startswith(message)
+
+
+@pytest.mark.parametrize("command", [["check"], []])
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--workers=65", "workers: expected 0 (one a CPU) to 64, got 65"),
+        ("--providers.docker.constraints=Label(", "providers.docker.constraints: this parenthesis is never closed"),
+        ("--providers.docker.defaultRule=Host(`{{ x`)", "providers.docker.defaultRule: '{{' is not closed"),
+        ("--providers.docker.endpoint=tcpp://x", "providers.docker.endpoint: 'tcpp://x' is no address of a daemon"),
+        ("--providers.swarm.endpoint=x", "providers.swarm.endpoint: 'x' is no address of a daemon"),
+        ("--providers.file", "providers.file: it names nothing to read"),
+        ("--metrics.statsD.address=x", "metrics.statsD.address: expected host:port"),
+    ],
+)
+def test_what_only_its_user_finds_wrong(
+    command: list[str], flag: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A start refuses it before a port is opened, and ``check`` says the same."""
+    assert main([*command, flag]) == 2
+    err = lines(capsys.readouterr().err)
+    assert [line for line in err if line.startswith(f"error: flag {flag.partition('=')[0]}: {message}")], err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["version"], ["schema"]])
+def test_a_reader_may_leave(words: list[str]) -> None:
+    """``edgerouter --help | head -1``: no traceback."""
+    env = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgerouter", *words],
+        env=env,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_check_prints_every_problem_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -266,6 +266,7 @@ def test_bad_flags(flag: str, path: str, message: str, hint: str) -> None:
         ("http: {redirections: {entryPoint: {to: nobody}}}", "http.redirections.entryPoint.to", "no entry point"),
         ("http: {redirections: {entryPoint: {}}}", "http.redirections.entryPoint.to", "target is missing"),
         ("maxConnections: -1", "maxConnections", "0 (no limit)"),
+        ("transport: {lifeCycle: {graceTimeOut: -1s}}", "transport.lifeCycle.graceTimeOut", "0 or more, got -1s"),
         ("http: {underscoreHeadersStrategy: kep}", "http.underscoreHeadersStrategy", "one of"),
     ],
 )
