@@ -10,7 +10,6 @@ import asyncio
 import http.client
 import os
 import platform
-import signal
 import socket
 import struct
 import sys
@@ -81,18 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"edgerouter: there is no command {words[0]!r}; there is: {', '.join(_COMMANDS)}", file=sys.stderr)
         return 2
     return command(words[1:])
-
-
-def program() -> int:
-    """``main``, as the shell starts it: whoever reads may stop reading (``edgerouter --help | head``), as with any
-    program of this system."""
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
-        return 128 + signal.SIGPIPE
-    return code
 
 
 def _options_of(room: str) -> dict[str, Any]:
@@ -495,7 +482,3 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "docs": _docs,
     "version": _version,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(program())
