@@ -398,8 +398,7 @@ def _upgrade(arguments: Sequence[str]) -> int:
         end = time.monotonic() + _UPGRADE_SECONDS
         while outcome["state"] == "checking" and time.monotonic() < end:
             time.sleep(0.1)
-            with suppress(TimeoutError):  # nobody answers while one program becomes the other
-                outcome = _call(path, "GET")
+            outcome = _progress(path) or outcome
     except (_Unwell, OSError, http.client.HTTPException, ValueError) as error:
         print(f"edgerouter: no upgrade: {error or type(error).__name__}", file=sys.stderr)
         return 1
@@ -408,6 +407,16 @@ def _upgrade(arguments: Sequence[str]) -> int:
         return 1
     print(f"OK: version {outcome['version']} has taken over")
     return 0
+
+
+def _progress(path: str) -> Any:
+    """How the upgrade goes; None while one program becomes the other. Raises _Unwell when both are gone."""
+    try:
+        return _call(path, "GET")
+    except (TimeoutError, ConnectionResetError, BrokenPipeError):
+        return None
+    except (ConnectionRefusedError, FileNotFoundError):
+        raise _Unwell("the router ended meanwhile; its log says why") from None
 
 
 def _control_socket(pid: str) -> str:

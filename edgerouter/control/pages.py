@@ -77,9 +77,9 @@ async def _finish(runner: web.AppRunner) -> None:
     server = runner.server
     if server is not None:
         for _ in range(round(_LAST_ANSWERS / 0.01)):
-            if not any(map(_busy, server.connections)):
+            await asyncio.sleep(0.01)  # first: what was accepted in this turn becomes a connection in the next
+            if not any(map(_owes_an_answer, server.connections)):
                 break
-            await asyncio.sleep(0.01)
         for connection in list(server.connections):
             connection.force_close()
             if connection.transport is not None:
@@ -89,5 +89,7 @@ async def _finish(runner: web.AppRunner) -> None:
             await runner.cleanup()
 
 
-def _busy(connection: web.RequestHandler) -> bool:
-    return getattr(connection, "_current_request", None) is not None
+def _owes_an_answer(connection: web.RequestHandler) -> bool:
+    """Who was accepted and has asked nothing yet is about to; who was answered keeps the connection only for later."""
+    asked, answering = getattr(connection, "_request_count", 1), getattr(connection, "_current_request", None)
+    return not asked or answering is not None or bool(getattr(connection, "_messages", ()))
