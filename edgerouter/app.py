@@ -325,7 +325,8 @@ class Control:
     async def _be_loud(self) -> None:
         self._reader.go_on()
         await self._pages.serve()
-        notify("READY=1")
+        if not self._stop.is_set():
+            notify("READY=1")
 
     def _leave(self) -> Handover:
         view = self._picture.view
@@ -372,6 +373,8 @@ class Control:
             return
         log.info("%s: ending in order", signal.Signals(number).name, extra={"event": "ending"})
         self._stop.set()
+        if self._succession is not None:
+            self._succession.asked_to_end = True
 
     def _tick(self, loop: asyncio.AbstractEventLoop, watchdog: float) -> None:
         """What is looked at now and then."""

@@ -9,7 +9,7 @@ passes is broken off, and the client's connection with it, so that nobody takes 
 504.
 
 Where the serversTransport has limits too (``dialTimeout``, ``responseHeaderTimeout``) the shorter ones count. ``idle``
-is found out at most a quarter late. Of several ``timeouts`` in one router the innermost counts.
+is found out at most half of it late. Of several ``timeouts`` in one router the innermost counts.
 
     labels:  edgerouter.http.middlewares.quick.timeouts.connect=2s
              edgerouter.http.middlewares.quick.timeouts.total=30s

@@ -19,10 +19,11 @@ import msgspec
 from edgerouter import __version__
 from edgerouter.contracts import messages
 from edgerouter.control.handover import VARIABLE, Handover, HandoverError, read
+from edgerouter.control.held_signals import SIGNALS, keep
 from edgerouter.control.prepare import Prepared
 from edgerouter.control.sockets import Opened, adopt, close_all, open_all
 from edgerouter.control.spawn import spawn_worker
-from edgerouter.control.upgrade import CHECKED, SIGNALS, WITHIN, become
+from edgerouter.control.upgrade import CHECKED, WITHIN, become
 
 
 class StartFailed(Exception):
@@ -30,10 +31,11 @@ class StartFailed(Exception):
 
 
 class Succession:
-    """``left`` is what the old program left."""
+    """``left`` is what the old program left; ``asked_to_end``: this one was told to, which goes for the old one too."""
 
     def __init__(self, left: Handover) -> None:
         self.left = left
+        self.asked_to_end = False
         self._settled = threading.Event()
         self._lock = threading.Lock()
 
@@ -66,10 +68,14 @@ class Succession:
             if left.tries:
                 raise OSError(0, "it was tried already")
             reason = f"version {__version__} did not start: {reason}"
-            become(left.program, msgspec.structs.replace(left, tries=left.tries + 1, reason=reason))
+            become(left.program, msgspec.structs.replace(left, tries=left.tries + 1, reason=reason), self._pass_on)
         except OSError as error:
             print(f"edgerouter: nor can the version before: {error.strerror}", file=sys.stderr, flush=True)
             self._lock.release()  # this one may still come round, if it was only slow
+
+    def _pass_on(self) -> None:
+        if self.asked_to_end:
+            keep(signal.SIGTERM)
 
     def _watch(self, seconds: float) -> None:
         if not self._settled.wait(seconds):

@@ -18,11 +18,12 @@ from typing import Final
 import msgspec
 
 from edgerouter.control.handover import VARIABLE, Handover, write
+from edgerouter.control.held_signals import SIGNALS, Held
 from edgerouter.control.notify import notify_reloading
 
 WITHIN: Final = 10.0  # seconds that a new program has to check itself, and again to start
 CHECKED: Final = "handover: OK"  # what ``edgerouter check`` prints of a state that it can take over
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_TURNS: Final = 3  # of the loop, until it has heard every signal that came before
 _TOLD: Final = 2000  # characters of what a program says of itself
 log = logging.getLogger("edgerouter.control")
 
@@ -114,16 +115,23 @@ class Upgrading:
             log.error(text, self.outcome.version, error, extra={"event": "upgradeFailed"})
 
     async def _become(self, program: tuple[str, ...]) -> None:
+        self._must_be_possible()
+        with Held() as held:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            try:
+                await self._quiet()
+                self._must_be_possible()
+                notify_reloading()
+                become(program, self._leave(), held.pass_on)
+            except BaseException:  # cancelled too: a router that ends answers questions until its last worker is gone
+                await self._resume()
+                raise
+
+    def _must_be_possible(self) -> None:
         why = self._hindrance()
         if why:
             raise UpgradeRefused(why)
-        try:
-            await self._quiet()
-            notify_reloading()
-            become(program, self._leave())
-        except (UpgradeRefused, OSError):
-            await self._resume()
-            raise
 
     def _set(self, state: str, reason: str = "", count: int = -1) -> None:
         count = count if count >= 0 else self.outcome.count
@@ -160,16 +168,17 @@ def check(front: Sequence[str], arguments: Sequence[str], left: Handover) -> Non
         raise UpgradeRefused(f"{' '.join(words)} {what}{': ' + text[-_TOLD:] if text else ''}")
 
 
-def become(program: Sequence[str], left: Handover) -> None:
+def become(program: Sequence[str], left: Handover, at_last: Callable[[], None]) -> None:
     """Replace this program by that one. Returns never, unless it raises OSError: then nothing has changed.
 
-    Signals wait until the new program listens to them: their default would end it.
+    Signals wait until the new program listens to them: their default would end it. ``at_last`` is called when they do.
     """
     memory = write(left)
     fds = [memory, *left.fds()]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         _inherit(fds, True)
+        at_last()
         os.execve(program[0], list(program), {**os.environ, VARIABLE: str(memory)})
     except OSError as error:
         _inherit(fds, False)

@@ -15,7 +15,7 @@ from edgerouter.net.clock import Clock, Peer
 if TYPE_CHECKING:
     from edgerouter.proxy.attempts import Attempts
 
-_LOOKS: Final = 4.0  # within an idle time: it is found out at most a quarter late
+_LOOKS: Final = 4.0  # within an idle time: two of them pass at most until its end is seen
 _LONGEST: Final = 5.0  # seconds between two looks; what is over by then is not kept longer
 
 

@@ -217,7 +217,7 @@ def test_a_program_that_cannot_be_executed_changes_nothing(tmp_path: Any) -> Non
     page, records = os.memfd_create("page"), os.memfd_create("records")
     state = left(points=inherited, workers=(), pages={"x": page}, records=records)
     with pytest.raises(OSError, match="nowhere cannot be started"):
-        upgrade.become((str(tmp_path / "nowhere"),), state)
+        upgrade.become((str(tmp_path / "nowhere"),), state, lambda: None)
     assert not any(os.get_inheritable(fd) for fd in state.fds())
     close_all(points)
     os.close(page)

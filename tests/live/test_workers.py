@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live.toolbox import EchoServer, Reply, Router, exchange, fetch, until
+from live.toolbox import PATIENCE, EchoServer, Reply, Router, exchange, fetch, until
 
 CLIENTS = 8
 
@@ -146,11 +146,21 @@ async def test_the_counts_of_a_killed_worker_stay(tmp_path: Path) -> None:
     async with EchoServer() as echo, Router(tmp_path, routes(echo.url), workers=2) as router:
         for _ in range(30):
             assert (await fetch(router.port(), "/x")).status == 200
+        await counted(router, 30)  # the last one's client may be quicker than its worker's account of it
         for pid in router.worker_pids():
             os.kill(pid, signal.SIGKILL)
         await until(lambda: router.find_log("worker 1 (pid") and router.find_log("worker 0 (pid"), "the log's lines")
         for _ in range(10):
             assert (await fetch(router.port(), "/x")).status == 200
-        page = (await fetch(router.port("traefik"), "/metrics")).text
-        lines = [line for line in page.splitlines() if line.startswith("edgerouter_service_requests_total{")]
-        assert sum(float(line.rpartition(" ")[2]) for line in lines if "echo@file" in line) == 40
+        await counted(router, 40)
+
+
+async def counted(router: Router, wanted: int) -> None:
+    """Until the metrics count that many requests of the service, and no more."""
+    async with asyncio.timeout(PATIENCE):
+        found = -1.0
+        while found < wanted:
+            page = (await fetch(router.port("traefik"), "/metrics")).text
+            lines = [line for line in page.splitlines() if line.startswith("edgerouter_service_requests_total{")]
+            found = sum(float(line.rpartition(" ")[2]) for line in lines if "echo@file" in line)
+    assert found == wanted
