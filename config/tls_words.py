@@ -36,6 +36,9 @@ SUITES: Final = {
 SUITES_13: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 # What is offered when nobody chooses: forward secret, authenticated encryption, nothing else.
 DEFAULT_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+# The best of what TLS 1.1 and 1.0 have, added where somebody asks for these versions: the above is of TLS 1.2.
+OLD_CIPHERS: Final = ":".join(f"ECDHE-{key}-AES{bits}-SHA" for bits in (128, 256) for key in ("ECDSA", "RSA"))
+OLDEST_SAFE: Final = VERSIONS["VersionTLS12"]
 
 CURVES: Final = {"X25519": "X25519", "CurveP256": "P-256", "CurveP384": "P-384", "CurveP521": "P-521"}
 # Known to Go, not to the OpenSSL that Python is built with.
@@ -52,10 +55,17 @@ def version_number(name: str, otherwise: int) -> int:
     return found
 
 
-def ciphers(names: Iterable[str]) -> str:
-    """OpenSSL's list for Go's names, the default one for none. Raises ValueError that names the nearest right one."""
+def ciphers(names: Iterable[str], lowest: int = OLDEST_SAFE) -> str:
+    """OpenSSL's list for Go's names; for none the default one, which has suites for versions from ``lowest`` on. Raises
+    ValueError that names the nearest right one."""
     chosen = [_suite(name) for name in names if name not in SUITES_13]
-    return ":".join(dict.fromkeys(chosen)) or DEFAULT_CIPHERS
+    default = DEFAULT_CIPHERS if lowest >= OLDEST_SAFE else f"{DEFAULT_CIPHERS}:{OLD_CIPHERS}"
+    return ":".join(dict.fromkeys(chosen)) or default
+
+
+def serves_old_versions(ciphers: str) -> bool:
+    """True when some suite of OpenSSL's list can be spoken below TLS 1.2."""
+    return any(name.endswith("-SHA") for name in ciphers.split(":"))
 
 
 def _suite(name: str) -> str:

@@ -102,11 +102,12 @@ def _entry(
     mode = options.client_auth.client_auth_type or (
         "RequireAndVerifyClientCert" if options.client_auth.ca_files else NO_CLIENT_CERTIFICATE
     )
-    ciphers = _or_fault(faults, "cipherSuites", tls_words.ciphers, options.cipher_suites)
+    lowest = tls_words.version_number(options.min_version, _OLDEST)
+    ciphers = _ciphers(faults, options.cipher_suites, lowest)
     curves = _or_fault(faults, "curvePreferences", tls_words.curves, options.curve_preferences)
     entry = TlsOptionsEntry(
         name,
-        lowest=tls_words.version_number(options.min_version, _OLDEST),
+        lowest=lowest,
         highest=tls_words.version_number(options.max_version, _NEWEST),
         client_auth=mode,
         authorities=authorities.pem,
@@ -117,6 +118,14 @@ def _entry(
         curves=curves,
     )
     return _with_keys(entry, keyring), faults
+
+
+def _ciphers(faults: list[Fault], names: tuple[str, ...], lowest: int) -> str:
+    found = _or_fault(faults, "cipherSuites", lambda given: tls_words.ciphers(given, lowest), names)
+    if found and lowest < _OLDEST and not tls_words.serves_old_versions(found):
+        hint = "add TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA and TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"
+        faults.append(Fault("cipherSuites", "none of them can be spoken below TLS 1.2", hint, False))
+    return found
 
 
 def _or_fault(

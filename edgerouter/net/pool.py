@@ -241,7 +241,8 @@ class Pool:
         except EdgeError as error:
             session.upstream_failed(error, None)
         except TimeoutError:
-            session.upstream_failed(ConnectTimeout(f"no connection within {seconds:g} s"), None)
+            all_of_it = ", with its TLS handshake" if self._server.scheme == "https" else ""
+            session.upstream_failed(ConnectTimeout(f"no connection{all_of_it} within {seconds:g} s"), None)
         except ssl.SSLError as error:
             session.upstream_failed(upstream_failure(error), None)
         except (ConnectionResetError, ConnectionAbortedError) as error:

@@ -84,6 +84,7 @@ def _ask_for_certificates(context: ssl.SSLContext, settings: TlsSettings) -> Non
         openssl.ask_for_any_certificate(context, mode == REQUIRE_ANY)
         return
     context.load_verify_locations(cadata=settings.authorities)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever is named is believed, an intermediate one too
     context.verify_mode = ssl.CERT_REQUIRED if mode == REQUIRE_AND_VERIFY else ssl.CERT_OPTIONAL
 
 

@@ -18,6 +18,7 @@ _VERIFY: Final = {
     **dict.fromkeys((2, 18, 19, 20, 21), (UNTRUSTED, "add its authority to rootCAs of the serversTransport")),
     9: (EXPIRED, "its clock or this machine's is wrong, or the certificate is from the future"),
     10: (EXPIRED, "renew it"),
+    **dict.fromkeys((66, 67, 68), (UNTRUSTED, "give it a key of 2048 bits or more, signed with SHA-256")),
     **dict.fromkeys((62, 63, 64), (WRONG_NAME, "write the name that it bears into serverName of the serversTransport")),
 }
 _REASONS: Final = {
@@ -25,9 +26,30 @@ _REASONS: Final = {
         ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"),
         (NOT_TLS, "the server does not speak TLS on this port; write http:// in its url"),
     ),
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": (
+        REFUSED,
+        "the server wants a certificate of the router: give one in certificates of the serversTransport",
+    ),
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": (
+        REFUSED,
+        "the server wants a certificate of the router (certificates of the serversTransport), or it has no cipher "
+        "suite in common with it (cipherSuites, minVersion)",
+    ),
     **dict.fromkeys(
-        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_UNKNOWN_CA"),
-        (REFUSED, "the server wants a certificate of the router: give one in certificates of the serversTransport"),
+        (
+            *("TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_CERTIFICATE_EXPIRED"),
+            *("SSLV3_ALERT_CERTIFICATE_REVOKED", "SSLV3_ALERT_CERTIFICATE_UNKNOWN"),
+            *("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "TLSV1_ALERT_ACCESS_DENIED"),
+        ),
+        (
+            REFUSED,
+            "the server refuses the router's certificate: see certificates of the serversTransport, and whom it trusts",
+        ),
+    ),
+    "TLSV1_UNRECOGNIZED_NAME": (
+        REFUSED,
+        "the server has no certificate for the name that it was asked for: write one that it knows into serverName of "
+        "the serversTransport",
     ),
     **dict.fromkeys(
         ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"),

@@ -16,8 +16,10 @@ _KINDS: Final = {"DNSName": "DNS", "URI": "URI", "IPAddress": "IP Address", "Ema
 def tls_context(options: ServersTransport) -> ssl.SSLContext:
     """Raises ValueError, OSError or ssl.SSLError for what cannot be read or used; never quotes contents."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_ciphers(tls_words.ciphers(options.cipher_suites))
-    context.minimum_version = ssl.TLSVersion(tls_words.version_number(options.min_version, ssl.TLSVersion.TLSv1_2))
+    lowest = tls_words.version_number(options.min_version, ssl.TLSVersion.TLSv1_2)
+    level = ":@SECLEVEL=0" if lowest < ssl.TLSVersion.TLSv1_2 else ""  # as towards clients (net.tls_contexts)
+    context.set_ciphers(tls_words.ciphers(options.cipher_suites, lowest) + level)
+    context.minimum_version = ssl.TLSVersion(lowest)
     if options.max_version:
         context.maximum_version = ssl.TLSVersion(tls_words.version_number(options.max_version, ssl.TLSVersion.TLSv1_3))
     if (
@@ -47,6 +49,8 @@ def peer_names(options: ServersTransport) -> list[tuple[str, str]]:
 def _trust(context: ssl.SSLContext, authorities: tuple[str, ...]) -> None:
     if not authorities:
         context.load_default_certs()
+        return
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever is named is believed, an intermediate one too
     for index, authority in enumerate(authorities):  # a file's name or a certificate itself (Traefik "file or content")
         try:
             context.load_verify_locations(cadata=text_of(authority))

@@ -362,6 +362,17 @@ def test_nobody_gets_past_client_authentication_by_another_host(
     assert bool(told) is said
 
 
+SUITE = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+CBC = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"
+
+
+@pytest.mark.parametrize(("suites", "said"), [((), False), ((CBC, SUITE), False), ((SUITE,), True)])
+def test_suites_that_cannot_be_spoken_with_old_versions(suites: tuple[str, ...], said: bool) -> None:
+    tls = TlsConfiguration(options={"old": TLSOptions(min_version="VersionTLS11", cipher_suites=suites)})
+    result = made(file=Snapshot(configuration=DynamicConfiguration(tls=tls)))
+    assert ("tls.options.old.cipherSuites" in [problem.path for problem in result.problems]) is said
+
+
 def test_observability_of_the_router_goes_before_the_entry_points() -> None:
     routers = {"r": Router(rule=RULE, service="s", observability=Observability(metrics=False))}
     entry = router_entry(made(file=snapshot(routers)), "r@file")

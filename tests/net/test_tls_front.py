@@ -12,6 +12,7 @@ import pytest
 import trustme
 from proxy_rig import Rig
 
+from edgerouter.config import tls_words
 from edgerouter.config.static import EntryPoint, ProxyProtocol
 from edgerouter.net import openssl
 from edgerouter.net.tls_contexts import (
@@ -114,6 +115,32 @@ async def test_client_authentication(
     secure(rig, options(client_auth=mode))
     found = [await status(rig, client(who, version)) for who in (None, CLIENT, STRANGER)]
     assert found == [bare, good, strange]
+
+
+@pytest.mark.parametrize("version", [V12, V13])
+async def test_an_authority_need_not_be_a_root(rig: Rig, version: ssl.TLSVersion) -> None:
+    """Clients of the named authority get in; those of the one above it and of its other children do not."""
+    under, beside = (CA.create_child_ca(key_type=KEYS) for _ in range(2))
+    secure(rig, options(client_auth=REQUIRE_AND_VERIFY, authorities=under.cert_pem.bytes().decode()))
+    known, others = under.issue_cert("c.test", key_type=KEYS), [beside.issue_cert("c.test", key_type=KEYS), CLIENT]
+    assert await status(rig, client(known, version)) == 200
+    assert [await status(rig, client(other, version)) for other in others] == [0, 0]
+
+
+OLD = [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("version", OLD)
+async def test_old_versions_are_spoken_where_they_are_asked_for_and_only_there(
+    rig: Rig, version: ssl.TLSVersion
+) -> None:
+    context = client(version=V12)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = version, version
+    assert await status(rig, context) == 0
+    secure(rig, options(lowest=int(version), ciphers=tls_words.ciphers((), version)))
+    assert await status(rig, context) == 200
 
 
 async def test_strict_names(rig: Rig) -> None:

@@ -41,14 +41,19 @@ async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     await writer.drain()
 
 
-def server_context(leaf: trustme.LeafCert, demanding: bool = False, highest: Any = None) -> ssl.SSLContext:
+def server_context(
+    leaf: trustme.LeafCert, demanding: bool = False, highest: Any = None, suites: str = ""
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     leaf.configure_cert(context)
     if demanding:
         CA.configure_trust(context)
         context.verify_mode = ssl.CERT_REQUIRED
     if highest is not None:
-        context.maximum_version = highest
+        context.minimum_version, context.maximum_version = min(highest, context.minimum_version), highest
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    if suites:
+        context.set_ciphers(suites)
     return context
 
 
@@ -76,6 +81,21 @@ SHOWN = (
 )
 OLD = CA.issue_cert("localhost", key_type=KEYS, not_after=PAST)
 URI = "spiffe://a/b"
+UNDER = CA.create_child_ca(key_type=KEYS)
+BELOW = UNDER.issue_cert("localhost", key_type=KEYS)
+FOREIGN = trustme.CA(key_type=KEYS).issue_cert("router", key_type=KEYS)
+STRANGE = (
+    CertificatePair(cert_file=Secret(text(*FOREIGN.cert_chain_pems)), key_file=Secret(text(FOREIGN.private_key_pem))),
+)
+REFUSED, NEWER = "UPSTREAM_TLS_REFUSED", {"max_version": "VersionTLS12"}
+OF_OLD = server_context(GOOD, highest=ssl.TLSVersion.TLSv1)
+
+
+def nameless(leaf: trustme.LeafCert) -> ssl.SSLContext:
+    """A server that is strict about names and knows none."""
+    context = server_context(leaf)
+    context.sni_callback = lambda *_: ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+    return context
 
 
 @pytest.mark.parametrize(
@@ -106,6 +126,13 @@ URI = "spiffe://a/b"
             {"root_cas": TRUST, "min_version": "VersionTLS13"},
             "UPSTREAM_TLS_REFUSED",
             "minVersion",
+        ),
+        (server_context(GOOD, highest=ssl.TLSVersion.TLSv1), {"root_cas": TRUST}, "UPSTREAM_TLS_REFUSED", "minVersion"),
+        (
+            server_context(GOOD, highest=ssl.TLSVersion.TLSv1),
+            {"root_cas": TRUST, "min_version": "VersionTLS10"},
+            "",
+            "",
         ),
     ],
 )
