@@ -483,4 +483,5 @@ def terminating_status(static: StaticConfiguration) -> int:
 
 def _store(left: Handover | None, prepared: Prepared) -> Store:
     limits = Limits(guarded(prepared.providers), files_roots(prepared.providers))
-    return Store(openssl.REASON, None if left is None else left.certificates, limits=limits)
+    state, transport = None if left is None else left.certificates, prepared.static.servers_transport
+    return Store(openssl.REASON, state, limits=limits, transport=transport)

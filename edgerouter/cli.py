@@ -266,7 +266,7 @@ def _file_problems(static: StaticConfiguration) -> list[Problem]:
     except Exception as error:  # whatever a provider raises is the answer to the question asked here
         return [Problem("providers.file", str(error) or type(error).__name__)]
     snapshots = {"file": snapshot, "internal": internal_snapshot(static, "/")}
-    keyring = Store(native=openssl.REASON).load(snapshots)
+    keyring = Store(native=openssl.REASON, transport=static.servers_transport).load(snapshots)
     built = build(Inputs(static=static, snapshots=snapshots, keyring=keyring), Keys())
     others = [f"@{name.lower()}" for name in static.providers.sections if name != "file"]
     return [_unsure(problem, others) for problem in built.problems]

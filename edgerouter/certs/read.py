@@ -21,6 +21,9 @@ from edgerouter.contracts.certificates import LoadedCertificate
 MOST_BYTES: Final = 1024 * 1024  # of one file: chains are a few kilobytes
 
 
+Mark = tuple[int, ...]
+
+
 class Unreadable(ValueError):
     """A certificate or key that cannot be used; the message says why, and what to write instead."""
 
@@ -38,6 +41,15 @@ def text_of(value: str, what: str) -> str:
     if len(data) > MOST_BYTES:
         raise Unreadable(f"{what}: {_place(value)}is longer than {MOST_BYTES} bytes")
     return data.decode("latin-1")
+
+
+def mark(path: str) -> Mark:
+    """What changes when the file does (docs/decisions/0006)."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:
+        return (-1, getattr(error, "errno", 0) or 0)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def is_text(value: str) -> bool:

@@ -10,7 +10,6 @@ good copy, and says so. Keys are ``Secret``: they leave this process for the wor
 from __future__ import annotations
 
 import datetime
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,10 +17,11 @@ from typing import Any
 import msgspec
 
 from edgerouter.certs.generated import generate
-from edgerouter.certs.read import Unreadable, is_text, read_authorities, read_pair, text_of
+from edgerouter.certs.read import Mark, Unreadable, is_text, mark, read_authorities, read_pair, text_of
 from edgerouter.certs.tickets import TicketSecrets
+from edgerouter.certs.transports import TransportFiles
 from edgerouter.clients.references import Limits, Resolver, references
-from edgerouter.config.dynamic import Certificate, CertificatePair, TLSOptions
+from edgerouter.config.dynamic import Certificate, CertificatePair, ServersTransport, TLSOptions
 from edgerouter.config.types import Problem
 from edgerouter.contracts.certificates import (
     CHALLENGE_STORE,
@@ -37,14 +37,13 @@ _RENEW: float = 30 * 86400.0  # seconds before its end that the generated certif
 _STORE = "tls.stores.default"
 
 Pair = tuple[str, str]
-Mark = tuple[int, ...]
 
 
 class Store(CertificateSource):
     """One for the life of the control process; ``load`` and ``changed`` block, and are called one at a time.
 
     ``native`` is "" when workers can be given ticket keys, else why not. ``state`` is plain data that travels through a
-    live upgrade. ``limits``: what the providers' objects may refer to.
+    live upgrade. ``limits``: what the providers' objects may refer to. ``transport`` is the static configuration's.
     """
 
     def __init__(
@@ -53,8 +52,10 @@ class Store(CertificateSource):
         state: Mapping[str, Any] | None = None,
         now: Callable[[], float] = time.time,
         limits: Limits | None = None,
+        transport: ServersTransport | None = None,
     ) -> None:
         self._allowed = limits or Limits()
+        self._transports = TransportFiles(self._allowed, transport)
         given = dict(state or {})
         self._native = native
         self._now = now
@@ -80,14 +81,22 @@ class Store(CertificateSource):
             for name, options in tls.options.items():
                 reading.authorities_of(f"{name}@{provider}", options)
         default = self._default(reading, snapshots)
-        self._parsed, self._good, self._marks = reading.parsed, reading.good, reading.marks
+        transports = self._transports.load(snapshots)
+        self._parsed, self._good = reading.parsed, reading.good
+        self._marks = {**reading.marks, **self._transports.marks}
         now = self._now()
         keyring = Keyring(
             certificates=tuple(reading.certificates),
             default=default,
             broken=tuple(reading.broken),
             authorities=reading.authorities,
-            problems=(*reading.problems, *_dated(_shown(reading.certificates, default), now), *self._limits()),
+            transports=transports,
+            problems=(
+                *reading.problems,
+                *self._transports.problems,
+                *_dated(_shown(reading.certificates, default), now),
+                *self._limits(),
+            ),
             ticket_secrets=self._tickets.current(now),
             native=self._native,
             now=now,
@@ -218,15 +227,6 @@ class _Reading:
             return text_of(value, what)
         except Unreadable as error:
             raise Unreadable(resolver.masked(str(error))) from None
-
-
-def mark(path: str) -> Mark:
-    """What changes when the file does (docs/decisions/0006)."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:
-        return (-1, getattr(error, "errno", 0) or 0)
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _as(certificate: LoadedCertificate, **fields: Any) -> LoadedCertificate:

@@ -61,7 +61,8 @@ class Keyring(msgspec.Struct, frozen=True, kw_only=True):
     """What the build needs to know of TLS beside the configuration. ``default`` is served where no name fits;
     ``authorities`` are by the options' qualified name. ``ticket_secrets`` are the newest first; ``native`` is "" when
     Python's ``ssl`` can be given ticket keys and curves, else why not. ``on_demand``: entry points where certificates
-    may be had on demand, and the seconds that connections wait for one."""
+    may be had on demand, and the seconds that connections wait for one. ``transports``: qualified name of those with
+    files -> the version of what stands in them."""
 
     certificates: tuple[LoadedCertificate, ...] = ()
     default: LoadedCertificate | None = None
@@ -72,6 +73,7 @@ class Keyring(msgspec.Struct, frozen=True, kw_only=True):
     native: str = ""
     now: float = 0.0
     on_demand: dict[str, float] = {}
+    transports: dict[str, str] = {}
 
 
 class CertificateSource:

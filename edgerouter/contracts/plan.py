@@ -67,10 +67,12 @@ class ServiceEntry(msgspec.Struct, frozen=True, tag="service", omit_defaults=Tru
 
 
 class TransportEntry(msgspec.Struct, frozen=True, tag="transport", omit_defaults=True):
-    """How servers are reached: ``options`` is the plain-data form of ``config.dynamic.ServersTransport``."""
+    """How servers are reached: ``options`` is the plain-data form of ``config.dynamic.ServersTransport``. ``version``
+    is another one when what stands in the files that it names has changed."""
 
     name: str
     options: Any
+    version: str = ""
 
 
 class CertificateEntry(msgspec.Struct, frozen=True, tag="certificate", omit_defaults=True):

@@ -86,7 +86,7 @@ class Builder:
             service_names,
             inputs.guard,
         )
-        transports = plan_transports(whole.transports, whole.late_transports, limits)
+        transports = plan_transports(whole.transports, whole.late_transports, limits, inputs.keyring.transports)
         services = Services(
             self._nodes.all(whole.services, lambda name, service: make_node(name, service, limits, trials)),
             transports,
@@ -148,7 +148,8 @@ class Builder:
         service_entries = {
             name: services.entry(name, self.keys.key("service", name), inputs.down) for name in services.nodes
         }
-        transports = [TransportEntry(DEFAULT_TRANSPORT, revealed(inputs.static.servers_transport))]
+        own, version = revealed(inputs.static.servers_transport), inputs.keyring.transports.get(DEFAULT_TRANSPORT, "")
+        transports = [TransportEntry(DEFAULT_TRANSPORT, own, version)]
         transports += planned.entries.values()
         entries: list[Entry] = [
             *transports,

@@ -26,13 +26,16 @@ class PlannedTransports(msgspec.Struct, frozen=True):
 
 
 def plan_transports(
-    configured: Mapping[str, ServersTransport], late: Mapping[str, Late], limits: Limits
+    configured: Mapping[str, ServersTransport],
+    late: Mapping[str, Late],
+    limits: Limits,
+    versions: Mapping[str, str],
 ) -> PlannedTransports:
-    """Never raises for what the options refer to."""
+    """Never raises for what the options refer to. ``versions`` are the keyring's."""
     planned = PlannedTransports({}, {})
     for name, transport in configured.items():
         plain = put(revealed(transport), late.get(name, ()))
-        planned.entries[name] = TransportEntry(name, plain)
+        planned.entries[name] = TransportEntry(name, plain, versions.get(name, ""))
         if next(references(plain), None) is None:
             continue
         barred = limits.barred(provider_of(name), plain)

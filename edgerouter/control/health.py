@@ -124,7 +124,11 @@ class HealthChecks:
         try:
             probe = make_probe(check.key[1], check.options, check.transport)
             ask = probe_grpc if check.options.mode == "grpc" else probe_http
-            return await ask(probe, await self._tls(probe, check), make_dial(probe, check.transport))
+            try:
+                tls = await self._tls(probe, check)
+            except (ValueError, OSError) as error:
+                return f"serversTransport {check.transport_name!r} cannot be used: {error}"
+            return await ask(probe, tls, make_dial(probe, check.transport))
         except Exception as error:  # a server's faults are sentences; this is a fault of ours, and no server's
             log.exception("health check of %s of service %s", check.key[1], check.key[0])
             return f"it could not be checked: {type(error).__name__}: {error}"

@@ -13,8 +13,9 @@ from edgerouter.net.tls_contexts import load_pem
 _KINDS: Final = {"DNSName": "DNS", "URI": "URI", "IPAddress": "IP Address", "EmailAddress": "email"}
 
 
-def tls_context(options: ServersTransport) -> ssl.SSLContext:
-    """Raises ValueError, OSError or ssl.SSLError for what cannot be read or used; never quotes contents."""
+def tls_context(options: ServersTransport, system: bool = True) -> ssl.SSLContext:
+    """Raises ValueError, OSError or ssl.SSLError for what cannot be read or used; never quotes contents. Without
+    ``system`` the machine's own authorities, which take long to read, are left out: to try the rest."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     lowest = tls_words.version_number(options.min_version, ssl.TLSVersion.TLSv1_2)
     level = ":@SECLEVEL=0" if lowest < ssl.TLSVersion.TLSv1_2 else ""  # as towards clients (net.tls_contexts)
@@ -32,7 +33,7 @@ def tls_context(options: ServersTransport) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     else:
-        _trust(context, options.root_cas)
+        _trust(context, options.root_cas, system)
     for index, pair in enumerate(options.certificates):
         _identify(context, pair, index)
     if options.insecure_skip_verify and peer_names(options):
@@ -46,9 +47,10 @@ def peer_names(options: ServersTransport) -> list[tuple[str, str]]:
     return [*names, ("URI", options.peer_cert_uri)] if options.peer_cert_uri else names
 
 
-def _trust(context: ssl.SSLContext, authorities: tuple[str, ...]) -> None:
+def _trust(context: ssl.SSLContext, authorities: tuple[str, ...], system: bool) -> None:
     if not authorities:
-        context.load_default_certs()
+        if system:
+            context.load_default_certs()
         return
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever is named is believed, an intermediate one too
     for index, authority in enumerate(authorities):  # a file's name or a certificate itself (Traefik "file or content")
