@@ -57,12 +57,16 @@ def is_text(value: str) -> bool:
     return "-----BEGIN" in value or "\n" in value
 
 
-def _place(value: str) -> str:
-    """The file's name, where it surely is one: a key that was pasted without its first line must not be shown. Base64
-    may hold slashes, and no dot."""
+def is_name(value: str) -> bool:
+    """True for what surely is a file's name: a key that was pasted without its first line must not be shown. Base64 may
+    hold slashes, and no dot."""
     folder = os.path.dirname(value)
-    sure = "." in value or (folder not in ("", "/") and os.path.isdir(folder))
-    return f"{value} " if sure and len(value) < 256 and value.isprintable() else "the file "
+    sure = "." in value or (folder not in ("", "/") and os.path.isdir(folder)) or mark(value)[0] >= 0
+    return sure and len(value) < 256 and value.isprintable()
+
+
+def _place(value: str) -> str:
+    return f"{value} " if is_name(value) else "the file "
 
 
 def read_pair(chain: str, key: str) -> LoadedCertificate:

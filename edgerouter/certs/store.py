@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from edgerouter.certs.generated import generate
-from edgerouter.certs.read import Mark, Unreadable, is_text, mark, read_authorities, read_pair, text_of
+from edgerouter.certs.read import Mark, Unreadable, is_name, is_text, mark, read_authorities, read_pair, text_of
 from edgerouter.certs.tickets import TicketSecrets
 from edgerouter.certs.transports import TransportFiles
 from edgerouter.clients.references import Limits, Resolver, references
@@ -177,7 +177,7 @@ class _Reading:
         if barred is not None:
             self.problems.append(Problem(path, *barred, provider))
             return None
-        source = f"{path} of {provider}" if is_text(names[0]) else names[0]
+        source = names[0] if not is_text(names[0]) and is_name(names[0]) else f"{path} of {provider}"
         try:
             found = self._read(names)
         except Unreadable as error:
@@ -194,7 +194,8 @@ class _Reading:
 
     def _kept(self, provider: str, path: str, source: str, names: Pair, why: str) -> LoadedCertificate | None:
         kept = self._was_good.get(names)
-        message = f"{why}; its last good copy goes on being served" if kept else why
+        which = "" if path in source or source in why else f" ({source})"
+        message = f"{why}{which}; its last good copy goes on being served" if kept else f"{why}{which}"
         self.problems.append(Problem(path, message, "", provider))
         self.broken.append(BrokenCertificate(source=source, provider=provider, error=why, kept=kept is not None))
         if kept is not None:

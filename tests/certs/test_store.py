@@ -90,6 +90,7 @@ BROKEN = {
     "a damaged key": ((GOOD[0], GOOD[1].replace(GOOD[1][40:60], "A" * 20)), "key"),
     "no file": (("/nowhere/c.pem", "/nowhere/k.pem"), "certFile: /nowhere/c.pem cannot be read: No such file"),
     "a pasted key without its first line": ((GOOD[0], GOOD[1].splitlines()[1]), "keyFile: the file cannot be read"),
+    "a key pasted for the certificate": ((GOOD[1].splitlines()[1], GOOD[1]), "certFile: the file cannot be read"),
     "a pasted key with slashes": ((GOOD[0], "/MHcCAQEEIKIUz9/6XvSk/IUyaf2m6M4Y+0TrHHD2w"), "keyFile: the file cannot"),
 }
 
@@ -129,6 +130,7 @@ def test_the_last_good_copy_goes_on(tmp_path: Path) -> None:
     files[0].write_text(pair("a.test")[0])  # its key is not there yet
     assert store.changed()
     second = store.load(given)
+    assert str(files[0]) in second.problems[0].message
     assert [c.id for c in second.certificates] == [c.id for c in first.certificates]
     assert "does not belong" in second.problems[0].message and "last good copy" in second.problems[0].message
     assert second.broken[0].kept

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from live.tls_peers import Authority, visit
-from live.toolbox import Router, fetch, wait_until
+from live.toolbox import PATIENCE, Router, fetch, wait_until
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 VERSIONS = [V12, V13]
@@ -24,10 +24,25 @@ STATIC: dict[str, Any] = {
 NOOP: dict[str, Any] = {"service": "ping@internal"}
 
 
+OPTIONS: dict[str, Any] = {
+    "old": {"minVersion": "VersionTLS10"},
+    "new": {"minVersion": "VersionTLS13"},
+    "cbc": {"maxVersion": "VersionTLS12", "cipherSuites": ["TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"]},
+    "curve": {"curvePreferences": ["CurveP384"]},
+    "bare": {"alpnProtocols": [], "disableSessionTickets": True},
+    "asks": {"clientAuth": {"clientAuthType": "RequestClientCert"}},
+    "wants": {"clientAuth": {"clientAuthType": "RequireAnyClientCert"}},
+}
+
+
 def dynamic(authority: Authority, certificates: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
-    """Routers for a.test and one label under w.test with the default options, for b.test with client certificates."""
-    named = {"mtls": {"clientAuth": {"caFiles": [str(authority.ca_file)]}}, **options}
+    """Routers for a.test and one label under w.test with the default options, for b.test with client certificates, and
+    one host under w.test for each of the options in ``OPTIONS``."""
+    named = {"mtls": {"clientAuth": {"caFiles": [str(authority.ca_file)]}}, **OPTIONS, **options}
     secure = {"entryPoints": ["secure"], **NOOP}
+    others = {
+        name: {"rule": f"Host(`{name}.w.test`)", "tls": {"options": name}, **secure} for name in (*OPTIONS, *options)
+    }
     return {
         "http": {
             "routers": {
@@ -36,6 +51,7 @@ def dynamic(authority: Authority, certificates: list[dict[str, Any]], **options:
                 "none": {"rule": "Host(`bare.test`)", "tls": {}, **secure},
                 "b": {"rule": "Host(`b.test`)", "tls": {"options": "mtls"}, **secure},
                 "plain": {"rule": "Host(`a.test`)", "middlewares": ["mark"], **secure},
+                **others,
             },
             "middlewares": {"mark": {"headers": {"customResponseHeaders": {"X-Plain": "yes"}}}},
         },
@@ -108,7 +124,9 @@ def test_options_of_host_and_name_must_be_one(router: Router, authority: Authori
 def test_a_ticket_of_one_host_opens_no_other(router: Router, authority: Authority, version: ssl.TLSVersion) -> None:
     """Every try may meet the worker that gave the ticket, or another one."""
     port, context = router.port("secure"), authority.context(version)
-    tries = 0
+    ticket = visit(port, context, "a.test").session
+    assert visit(port, context, "x.w.test", session=ticket).resumed  # a ticket is offered whatever the name
+    tries, since = 0, len(router.lines)
     for _ in range(12):
         ticket = visit(port, context, "a.test").session
         for _ in range(2):
@@ -116,6 +134,8 @@ def test_a_ticket_of_one_host_opens_no_other(router: Router, authority: Authorit
             assert refused(port, context, "b.test", session=ticket)
             assert refused(port, context, "b.test", host="a.test", session=ticket)
     assert tries == 24
+    why = "peer did not return a certificate"
+    wait_until(lambda: sum(why in line.get("message", "") for line in router.lines[since:]) >= 2 * tries, why)
     client = authority.context(version, authority.issue("client", file="client"))
     first = visit(port, client, "b.test")
     assert visit(port, client, "b.test", session=first.session).resumed
@@ -149,27 +169,62 @@ def _serial(port: int, context: ssl.SSLContext) -> str:
 
 # --- a scanner's view ----------------------------------------------------------------------------------------------
 
+ANY = ["-cipher", "ALL:@SECLEVEL=0"]
+CBC = ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"]
+RENEGOTIATE = b"R\n"
+TOO_OLD = "!alert protocol version"  # the server's word: a client that cannot speak the version says another one
+
+# what, flags, what is seen; "!": there is no connection, "=": there is one, and this comes after it
 SCAN: list[tuple[str, list[str], str]] = [
-    ("TLS 1.3", ["-tls1_3"], "Protocol  : TLSv1.3|New, TLSv1.3"),
-    ("TLS 1.2", ["-tls1_2"], "TLSv1.2"),
-    ("no TLS 1.1", ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "!alert|no protocols|unsupported|version"),
-    ("no TLS 1.0", ["-tls1", "-cipher", "ALL:@SECLEVEL=0"], "!alert|no protocols|unsupported|version"),
+    ("TLS 1.3", ["-tls1_3"], "New, TLSv1.3"),
+    ("TLS 1.2", ["-tls1_2"], "New, TLSv1.2"),
+    ("no TLS 1.1", ["-tls1_1", *ANY], TOO_OLD),
+    ("no TLS 1.0", ["-tls1", *ANY], TOO_OLD),
+    ("TLS 1.1 where it is asked for", ["-tls1_1", *ANY, "-servername", "old.w.test"], "Cipher is ECDHE-ECDSA-AES"),
+    ("TLS 1.0 where it is asked for", ["-tls1", *ANY, "-servername", "old.w.test"], "Cipher is ECDHE-ECDSA-AES"),
+    ("TLS 1.3 alone", ["-tls1_2", "-servername", "new.w.test"], TOO_OLD),
+    ("TLS 1.2 alone", ["-tls1_3", "-servername", "cbc.w.test"], TOO_OLD),
     ("forward secrecy", ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], "ECDHE-ECDSA-AES128-GCM-SHA256"),
-    ("no CBC", ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"], "!alert handshake failure"),
+    ("no CBC", CBC, "!alert handshake failure"),
+    ("CBC where it is asked for", [*CBC, "-servername", "cbc.w.test"], "Cipher is ECDHE-ECDSA-AES128-SHA"),
+    ("a curve", ["-servername", "curve.w.test"], "Server Temp Key: ECDH, secp384r1, 384 bits"),
+    ("not that curve", ["-servername", "curve.w.test", "-curves", "X25519"], "!alert handshake failure"),
     ("ALPN", ["-alpn", "http/1.1"], "ALPN protocol: http/1.1"),
     ("ALPN unknown", ["-alpn", "spdy/1"], "No ALPN negotiated"),
-    ("name", ["-servername", "x.w.test"], "subject="),
-    ("no renegotiation", ["-tls1_2"], "Secure Renegotiation IS supported"),
+    ("ALPN off", ["-alpn", "http/1.1", "-servername", "bare.w.test"], "No ALPN negotiated"),
+    ("name", ["-servername", "x.w.test", "-verify_hostname", "x.w.test"], "Verify return code: 0 (ok)"),
+    ("another name", ["-servername", "x.w.test", "-verify_hostname", "a.test"], "Verify return code: 62 (hostname"),
+    ("tickets", ["-tls1_2"], "TLS session ticket lifetime hint: 7200"),
+    ("renegotiation", ["-tls1_2"], "=no renegotiation"),
+    ("nobody is asked", ["-tls1_2"], "No client certificate CA names sent"),
+    ("certificate asked for", ["-tls1_2", "-servername", "asks.w.test"], "Client Certificate Types: RSA sign"),
+    ("certificate wanted", ["-tls1_2", "-servername", "wants.w.test"], "=alert handshake failure"),
+    ("certificate wanted by TLS 1.3", ["-tls1_3", "-servername", "wants.w.test"], "=alert certificate required"),
+    ("certificate of an authority wanted", ["-tls1_3", "-servername", "b.test"], "=alert certificate required"),
 ]
 
 
 @pytest.mark.parametrize(("what", "flags", "expected"), SCAN, ids=[row[0] for row in SCAN])
-def test_what_a_scanner_sees(router: Router, what: str, flags: list[str], expected: str) -> None:
+def test_what_a_scanner_sees(router: Router, authority: Authority, what: str, flags: list[str], expected: str) -> None:
     name = [] if "-servername" in flags else ["-servername", "a.test"]
-    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{router.port('secure')}", *name, *flags]
-    run = subprocess.run(command, input=b"", capture_output=True, timeout=30, check=False)
-    text = (run.stdout + run.stderr).decode(errors="replace")
-    assert any(word in text for word in expected.lstrip("!").split("|")), text
-    assert ("Cipher is (NONE)" in text or "NONE" in text.partition("Cipher is")[2][:9]) == expected.startswith("!"), (
-        text
-    )
+    trust = ["-CAfile", str(authority.ca_file)]
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{router.port('secure')}", *name, *trust, *flags]
+    text = _scanned(command, RENEGOTIATE if what == "renegotiation" else b"", stays=expected[0] == "=")
+    assert expected.lstrip("!=") in text, text
+    assert ("Cipher is (NONE)" in text) == expected.startswith("!"), text
+    assert "alert" not in text or expected[0] in "!=", text
+
+
+def _scanned(command: list[str], said: bytes, stays: bool) -> str:
+    """What it says; with ``stays`` it goes on listening until the server ends the connection."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(said)
+        process.stdin.flush()
+        if stays:
+            process.wait(PATIENCE)
+        return process.communicate(timeout=PATIENCE)[0].decode(errors="replace")
+    finally:
+        process.kill()
+        process.wait()
