@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from edgerouter.certs.usable import place_of, why_not
+from edgerouter.clients.references import is_name
 from edgerouter.config.types import Secret
 from edgerouter.contracts.certificates import LoadedCertificate
 
@@ -55,14 +56,6 @@ def mark(path: str) -> Mark:
 def is_text(value: str) -> bool:
     """True for a PEM text, False for a file's name."""
     return "-----BEGIN" in value or "\n" in value
-
-
-def is_name(value: str) -> bool:
-    """True for what surely is a file's name: a key that was pasted without its first line must not be shown. Base64 may
-    hold slashes, and no dot."""
-    folder = os.path.dirname(value)
-    sure = "." in value or (folder not in ("", "/") and os.path.isdir(folder)) or mark(value)[0] >= 0
-    return sure and len(value) < 256 and value.isprintable()
 
 
 def _place(value: str) -> str:

@@ -17,11 +17,12 @@ from typing import Any
 import msgspec
 
 from edgerouter.certs.generated import generate
-from edgerouter.certs.read import Mark, Unreadable, is_name, is_text, mark, read_authorities, read_pair, text_of
+from edgerouter.certs.read import Mark, Unreadable, is_text, mark, read_authorities, read_pair, text_of
 from edgerouter.certs.tickets import TicketSecrets
 from edgerouter.certs.transports import TransportFiles
-from edgerouter.clients.references import Limits, Resolver, references
+from edgerouter.clients.references import Limits, Resolver, is_name, references
 from edgerouter.config.dynamic import Certificate, CertificatePair, ServersTransport, TLSOptions
+from edgerouter.config.late import refers
 from edgerouter.config.types import Problem
 from edgerouter.contracts.certificates import (
     CHALLENGE_STORE,
@@ -177,7 +178,8 @@ class _Reading:
         if barred is not None:
             self.problems.append(Problem(path, *barred, provider))
             return None
-        source = names[0] if not is_text(names[0]) and is_name(names[0]) else f"{path} of {provider}"
+        shown = not is_text(names[0]) and (refers(names[0]) or is_name(names[0]))
+        source = names[0] if shown else f"{path} of {provider}"
         try:
             found = self._read(names)
         except Unreadable as error:

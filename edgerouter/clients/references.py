@@ -55,6 +55,15 @@ def is_outside(file: str, root: str) -> bool:
     return not root or ".." in path.parts or not path.is_absolute() or not path.is_relative_to(root)
 
 
+def is_name(value: str) -> bool:
+    """True for what surely is a file's name and may be shown: a key that was pasted without its first line must not be.
+    Base64 may hold slashes, and no dot."""
+    if len(value) > 255 or not value.isprintable():
+        return False
+    folder = os.path.dirname(value)
+    return "." in value or (folder not in ("", "/") and os.path.isdir(folder)) or os.path.exists(value)
+
+
 def references(options: Any) -> Iterator[tuple[str, str]]:
     """(kind, name) of every reference in plain options."""
     if isinstance(options, str):

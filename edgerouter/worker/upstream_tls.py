@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from typing import Final
 
+from edgerouter.clients.references import is_name
 from edgerouter.config import tls_words
 from edgerouter.config.dynamic import CertificatePair, ServersTransport
 from edgerouter.net.tls_contexts import load_pem
@@ -55,25 +55,30 @@ def _trust(context: ssl.SSLContext, authorities: tuple[str, ...], system: bool) 
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever is named is believed, an intermediate one too
     for index, authority in enumerate(authorities):  # a file's name or a certificate itself (Traefik "file or content")
         try:
-            context.load_verify_locations(cadata=text_of(authority))
+            context.load_verify_locations(cadata=text_of(authority, f"rootCAs[{index}]"))
         except ssl.SSLError as error:
             raise ValueError(f"rootCAs[{index}] holds no certificate in PEM form") from error
 
 
 def _identify(context: ssl.SSLContext, pair: CertificatePair, index: int) -> None:
-    key, chain = text_of(pair.key_file.reveal()), text_of(pair.cert_file.reveal())
+    where = f"certificates[{index}]"
+    key = text_of(pair.key_file.reveal(), f"{where}.keyFile")
+    chain = text_of(pair.cert_file.reveal(), f"{where}.certFile")
     try:
         load_pem(context, f"{key}\n{chain}")
     except ssl.SSLError as error:
         reason = (error.reason or "they are no PEM texts of a certificate and its key").lower().replace("_", " ")
-        raise ValueError(f"certificates[{index}] cannot be used: {reason}") from error
+        raise ValueError(f"{where} cannot be used: {reason}") from error
 
 
-def text_of(value: str) -> str:
-    """A PEM text as it stands, or what is in the file of that name. Raises OSError."""
+def text_of(value: str, what: str) -> str:
+    """A PEM text as it stands, or what is in the file of that name. Raises ValueError, which shows the value only where
+    it is a file's name for sure."""
     if "-----BEGIN" in value or "\n" in value:
         return value
-    if not os.path.exists(value) and len(value) > 255:
-        raise ValueError("expected a file's name or a PEM text")
-    with open(value, encoding="ascii", errors="replace") as file:
-        return file.read(1024 * 1024)
+    try:
+        with open(value, encoding="ascii", errors="replace") as file:
+            return file.read(1024 * 1024)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "this is neither a file's name nor a PEM text"
+        raise ValueError(f"{what}: {value if is_name(value) else 'the file'} cannot be read: {why}") from None

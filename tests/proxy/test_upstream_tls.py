@@ -165,6 +165,24 @@ def test_settings_that_cannot_be_used_are_named(options: dict[str, Any], says: s
     assert says in str(caught.value)
 
 
+PASTED = text(ROUTER.private_key_pem).splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"root_cas": (PASTED,)},
+        {"certificates": (CertificatePair(cert_file=Secret(PASTED), key_file=SHOWN[0].key_file),)},
+        {"certificates": (CertificatePair(cert_file=SHOWN[0].cert_file, key_file=Secret(f"/{PASTED}")),)},
+    ],
+)
+def test_a_pasted_key_is_never_quoted(options: dict[str, Any]) -> None:
+    """Somebody left the first and last line out, so that it is no PEM text, and no file's name either."""
+    with pytest.raises(ValueError, match="the file cannot be read: No such file") as caught:
+        tls_context(ServersTransport(**options))
+    assert PASTED not in str(caught.value)
+
+
 async def test_a_handshake_after_plain_requests() -> None:
     rig = await Rig.start(answer)
     reader, writer = await rig.connect()
