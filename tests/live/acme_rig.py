@@ -95,7 +95,7 @@ def certificate_of(port: int, host: str) -> x509.Certificate:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", port), 30) as raw,
+        socket.create_connection(("127.0.0.1", port), 60) as raw,
         context.wrap_socket(raw, server_hostname=host) as tls,
     ):
         return x509.load_der_x509_certificate(tls.getpeercert(True) or b"")

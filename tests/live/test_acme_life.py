@@ -40,13 +40,13 @@ async def test_a_label_becomes_a_certificate_within_three_seconds(
     tmp_path: Path,
     boxes: Boxes,  # noqa: F811
 ) -> None:
-    """The best of three containers: others may need the machine at the same time."""
+    """The best of six containers: others may need the machine at the same time."""
     router = edge(tmp_path, pebble, {}, tlsChallenge={})
     flags = ("--providers.docker", f"--providers.docker.constraints={boxes.constraint}")
     router.command += [*flags, "--providers.docker.exposedByDefault=false"]
     took = []
     async with router:
-        for number in range(3):
+        for number in range(6):
             host = f"shop{number}.example.com"
             labels = {
                 "edgerouter.enable": "true",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -50,7 +51,7 @@ class Load:
             try:
                 if streams is None:
                     streams = await asyncio.open_connection("127.0.0.1", self.port)
-                reply = await asyncio.wait_for(exchange(*streams, "/load"), 20)
+                reply = await asyncio.wait_for(exchange(*streams, "/load"), PATIENCE)
                 self._note(reply)
             except (OSError, EOFError, TimeoutError) as error:
                 self.failures.append(repr(error))
@@ -92,7 +93,7 @@ async def test_a_killed_worker_costs_at_most_what_it_held(tmp_path: Path, worker
         good = load.good
         await until(lambda: load.good > good + 100, "answers as before")
         assert len(load.failures) <= CLIENTS, load.failures
-        assert load.slowest < 15
+        assert load.slowest < PATIENCE, "somebody waited in vain"
         await until(lambda: router.find_log(f"worker 0 (pid {old[0]}) ended"), "the log's line")
         assert "SIGKILL" in router.wait_log(f"worker 0 (pid {old[0]}) ended")["message"]
 
@@ -103,11 +104,12 @@ async def test_a_hung_worker_is_replaced_and_its_queue_is_served(tmp_path: Path)
         os.kill(old[1], signal.SIGSTOP)
         stopped = time.monotonic()
         await until(lambda: old[1] not in router.worker_pids() and len(router.worker_pids()) == 2, "a replacement")
-        assert 1.0 < time.monotonic() - stopped < 10
+        assert time.monotonic() - stopped > 1.0
         good = load.good
         await until(lambda: load.good > good + 100, "answers as before")
         assert len(load.failures) <= CLIENTS, load.failures
-        assert "no sign of life" in router.wait_log("ended after")["message"]
+        silence = re.search(r"no sign of life for (\S+) s", router.wait_log("ended after")["message"])
+        assert silence and 1.0 < float(silence[1]) < 4.0, "by the router's own clock, which stands still when it does"
 
 
 async def test_all_workers_killed_at_once_come_back(tmp_path: Path) -> None:
@@ -135,11 +137,11 @@ async def test_workers_end_when_the_control_process_is_gone(tmp_path: Path) -> N
 
 
 def alive(pid: int) -> bool:
+    """Whoever has ended and waits to be noticed by a parent is not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
         return False
-    return True
 
 
 async def test_the_counts_of_a_killed_worker_stay(tmp_path: Path) -> None:
