@@ -6,6 +6,7 @@ A program that fails before that, or is not there after ten seconds, is replaced
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -24,6 +25,8 @@ from edgerouter.control.prepare import Prepared
 from edgerouter.control.sockets import Opened, adopt, close_all, open_all
 from edgerouter.control.spawn import spawn_worker
 from edgerouter.control.upgrade import CHECKED, WITHIN, become
+
+log = logging.getLogger("edgerouter.control")
 
 
 class StartFailed(Exception):
@@ -117,6 +120,9 @@ def open_points(prepared: Prepared, succession: Succession | None) -> tuple[Prep
         return prepared, open_all(prepared.addresses, prepared.workers), []
     points = succession.left.points
     slots = max([prepared.workers, *(len(point.fds) for point in points)])
+    if slots > prepared.workers:
+        text = "workers: %d stay, not %d: an upgrade closes no socket in whose queue clients may be; restart for fewer"
+        log.warning(text, slots, prepared.workers)
     before = {point.name: adopt(point.name, point.host, point.port, point.fds) for point in points}
     opened = open_all(prepared.addresses, slots, before)
     kept = {fd for entry in opened for fd in entry.fds}

@@ -11,14 +11,15 @@ import msgspec
 import pytest
 
 from edgerouter.config.dynamic import DynamicConfiguration, HttpConfiguration, Middleware, Router, Service
-from edgerouter.config.static import Address
+from edgerouter.config.static import Address, StaticConfiguration
 from edgerouter.config.types import Secret
 from edgerouter.contracts.snapshot import Snapshot, Workload
 from edgerouter.control import handover, upgrade
 from edgerouter.control.handover import Handover, HandoverError, PointLeft, WorkerLeft
 from edgerouter.control.ledger import Ledger
-from edgerouter.control.prepare import kinds
+from edgerouter.control.prepare import Prepared, kinds
 from edgerouter.control.sockets import adopt, close_all, open_all
+from edgerouter.control.takeover import Succession, open_points
 from edgerouter.telemetry.memory import TRAFFIC, CounterMemory
 from edgerouter.telemetry.reader import Counted, CounterReader, new_memory
 from edgerouter.telemetry.records import SharedRecords, create_records
@@ -135,6 +136,26 @@ def test_sockets_go_on_and_none_is_taken_away() -> None:
     close_all(before)
     with socket.create_connection(("127.0.0.1", web.port), timeout=5):
         pass
+    close_all(opened)
+
+
+def test_fewer_workers_are_not_had_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    before = open_all({"web": Address("127.0.0.1", 0)}, 3)
+    point = PointLeft(name="web", host="127.0.0.1", port=before[0].port, fds=before[0].fds)
+    state = left(points=(point,))
+    wanted = Prepared(
+        static=StaticConfiguration(),
+        points={},
+        addresses={"web": Address("127.0.0.1", 0)},
+        workers=1,
+        providers={},
+        backends={},
+    )
+    prepared, opened, gone = open_points(wanted, Succession(state))
+    assert (prepared.workers, opened[0].fds, gone) == (3, before[0].fds, [])
+    assert "workers: 3 stay, not 1" in caplog.text
+    for sock in before[0].sockets:
+        sock.detach()
     close_all(opened)
 
 
