@@ -9,9 +9,10 @@ good copy, and says so. Keys are ``Secret``: they leave this process for the wor
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -63,14 +64,17 @@ class Store(CertificateSource):
         self._tickets = TicketSecrets(given.get("tickets"))
         self._generated: Pair | None = tuple(given["default"]) if given.get("default") else None
         self._parsed: dict[Pair, LoadedCertificate] = {}
-        self._good: dict[Pair, LoadedCertificate] = {}
+        self._good = dict(_left(given.get("kept") or ()))
+        self._kept: frozenset[Pair] = frozenset()
         self._marks: dict[str, Mark] = {}
         self._turns: float = 0.0
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the next program needs so that sessions and the default certificate live on."""
-        return {"tickets": self._tickets.state, "default": self._generated}
+        """What the next program needs so that sessions, the default certificate and last good copies live on."""
+        kept = [(names, self._good[names]) for names in sorted(self._kept)]
+        copies = [[*names, one.pem.reveal(), one.source, one.provider] for names, one in kept]
+        return {"tickets": self._tickets.state, "default": self._generated, "kept": copies}
 
     def load(self, snapshots: Mapping[str, Snapshot]) -> Keyring:
         """Read everything that the snapshots name. Never raises for what they hold."""
@@ -83,7 +87,7 @@ class Store(CertificateSource):
                 reading.authorities_of(f"{name}@{provider}", options)
         default = self._default(reading, snapshots)
         transports = self._transports.load(snapshots)
-        self._parsed, self._good = reading.parsed, reading.good
+        self._parsed, self._good, self._kept = reading.parsed, reading.good, frozenset(reading.kept)
         self._marks = {**reading.marks, **self._transports.marks}
         now = self._now()
         keyring = Keyring(
@@ -154,6 +158,7 @@ class _Reading:
         self._was_good = good
         self.parsed: dict[Pair, LoadedCertificate] = {}
         self.good: dict[Pair, LoadedCertificate] = {}
+        self.kept: set[Pair] = set()
         self.certificates: list[LoadedCertificate] = []
         self.broken: list[BrokenCertificate] = []
         self.authorities: dict[str, Authorities] = {}
@@ -202,6 +207,7 @@ class _Reading:
         self.broken.append(BrokenCertificate(source=source, provider=provider, error=why, kept=kept is not None))
         if kept is not None:
             self.good[names] = kept
+            self.kept.add(names)
         return kept
 
     def authorities_of(self, name: str, options: TLSOptions) -> None:
@@ -230,6 +236,13 @@ class _Reading:
             return text_of(value, what)
         except Unreadable as error:
             raise Unreadable(resolver.masked(str(error))) from None
+
+
+def _left(copies: Iterable[tuple[str, str, str, str, str]]) -> Iterator[tuple[Pair, LoadedCertificate]]:
+    """Last good copies of the program before this one."""
+    for chain, key, pem, source, provider in copies:
+        with contextlib.suppress(Unreadable):  # this version may know better than that one
+            yield (chain, key), _as(read_pair(pem, pem), source=source, provider=provider)
 
 
 def _as(certificate: LoadedCertificate, **fields: Any) -> LoadedCertificate:

@@ -134,10 +134,13 @@ def test_the_last_good_copy_goes_on(tmp_path: Path) -> None:
     assert [c.id for c in second.certificates] == [c.id for c in first.certificates]
     assert "does not belong" in second.problems[0].message and "last good copy" in second.problems[0].message
     assert second.broken[0].kept
+    (upgraded,) = Store(state=msgspec.json.decode(msgspec.json.encode(store.state))).load(given).certificates
+    assert upgraded == second.certificates[0], "it survives a live upgrade"
     for file, text in zip(files, pair("a.test"), strict=True):
         file.write_text(text)
     third = store.load(given)
     assert third.certificates[0].id != first.certificates[0].id and third.problems == ()
+    assert store.state["kept"] == []
 
 
 def test_expired_ones_are_served_and_named() -> None:
