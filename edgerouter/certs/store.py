@@ -39,6 +39,7 @@ _RENEW: float = 30 * 86400.0  # seconds before its end that the generated certif
 _STORE = "tls.stores.default"
 
 Pair = tuple[str, str]
+Believed = tuple[str, tuple[str, ...]]  # options, and their caFiles
 
 
 class Store(CertificateSource):
@@ -66,6 +67,7 @@ class Store(CertificateSource):
         self._parsed: dict[Pair, LoadedCertificate] = {}
         self._good = dict(_left(given.get("kept") or ()))
         self._kept: frozenset[Pair] = frozenset()
+        self._believed: dict[Believed, Authorities] = {}
         self._marks: dict[str, Mark] = {}
         self._turns: float = 0.0
 
@@ -78,7 +80,7 @@ class Store(CertificateSource):
 
     def load(self, snapshots: Mapping[str, Snapshot]) -> Keyring:
         """Read everything that the snapshots name. Never raises for what they hold."""
-        reading = _Reading(self._parsed, self._good, self._allowed)
+        reading = _Reading(self._parsed, self._good, self._believed, self._allowed)
         for provider, snapshot in sorted(snapshots.items()):
             tls = snapshot.configuration.tls
             for index, certificate in enumerate(tls.certificates):
@@ -88,6 +90,7 @@ class Store(CertificateSource):
         default = self._default(reading, snapshots)
         transports = self._transports.load(snapshots)
         self._parsed, self._good, self._kept = reading.parsed, reading.good, frozenset(reading.kept)
+        self._believed = reading.believed
         self._marks = {**reading.marks, **self._transports.marks}
         now = self._now()
         keyring = Keyring(
@@ -151,11 +154,17 @@ class _Reading:
     """One pass over all snapshots."""
 
     def __init__(
-        self, parsed: Mapping[Pair, LoadedCertificate], good: Mapping[Pair, LoadedCertificate], limits: Limits
+        self,
+        parsed: Mapping[Pair, LoadedCertificate],
+        good: Mapping[Pair, LoadedCertificate],
+        believed: Mapping[Believed, Authorities],
+        limits: Limits,
     ) -> None:
         self._limits = limits
         self._before = parsed
         self._was_good = good
+        self._was_believed = believed
+        self.believed: dict[Believed, Authorities] = {}
         self.parsed: dict[Pair, LoadedCertificate] = {}
         self.good: dict[Pair, LoadedCertificate] = {}
         self.kept: set[Pair] = set()
@@ -217,10 +226,23 @@ class _Reading:
             try:
                 texts.append(read_authorities(self._text(place, "caFiles")))
             except Unreadable as error:
-                self.authorities[name] = Authorities(error=str(error))
+                self.authorities[name] = self._believed_before(name, options, str(error))
                 return
         if texts:
             self.authorities[name] = Authorities("".join(texts))
+            self.believed[name, options.client_auth.ca_files] = self.authorities[name]
+
+    def _believed_before(self, name: str, options: TLSOptions, why: str) -> Authorities:
+        """The last good ones of these very files, with a problem: who was to be let in still is, and nobody else."""
+        key = (name, options.client_auth.ca_files)
+        kept = self._was_believed.get(key)
+        if kept is None:
+            return Authorities(error=why)
+        self.believed[key] = kept
+        bare, _, provider = name.rpartition("@")
+        message = f"{why}; their last good copy goes on being believed"
+        self.problems.append(Problem(f"tls.options.{bare}.clientAuth.caFiles", message, "", provider))
+        return kept
 
     def _text(self, place: str, what: str) -> str:
         """What stands there: a text, a file's content, or either of them by reference. Raises Unreadable."""

@@ -196,6 +196,25 @@ def test_authorities(tmp_path: Path) -> None:
     assert "/nowhere/ca.pem cannot be read" in keyring.authorities["bad@file"].error
 
 
+def test_authorities_whose_file_breaks_stay_as_they_were(tmp_path: Path) -> None:
+    """A file that is being written lies there empty for a moment: that must turn no client away."""
+    file = tmp_path / "ca.pem"
+    file.write_bytes(CA.cert_pem.bytes())
+    store, given = Store(), {"file": snapshot(options={"mtls": {"clientAuth": {"caFiles": [str(file)]}}})}
+    before = store.load(given).authorities
+    for _ in range(2):
+        file.write_text("")
+        keyring = store.load(given)
+        assert keyring.authorities == before
+        (problem,) = keyring.problems
+        assert problem.path == "tls.options.mtls.clientAuth.caFiles" and "last good copy" in problem.message
+    other = {"file": snapshot(options={"mtls": {"clientAuth": {"caFiles": ["/nowhere/ca.pem"]}}})}
+    assert "cannot be read" in store.load(other).authorities["mtls@file"].error, "other files were named"
+    file.write_bytes(trustme.CA(key_type=trustme.KeyType.ECDSA).cert_pem.bytes())
+    after = store.load(given)
+    assert after.problems == () and after.authorities != before
+
+
 def test_keys_are_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     chain, key = pair("secret.test")
     secret = key.splitlines()[2]
