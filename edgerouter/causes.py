@@ -220,9 +220,10 @@ for _row in _TABLE:
 _HEAD: Final = """# Causes
 
 Every request that the router itself had to refuse or could not answer has one cause: a word that stands in the access
-log (`Cause`, with a sentence in `CauseDetail`), in the metric `edgerouter_exchange_failures_total{cause=...}`, and in
-the body of the answer for clients whose `Accept` asks for JSON: `{"status":502,"cause":"CONNECT_REFUSED"}`. An answer
-never holds the address of a server. `edgerouter causes CONNECT_REFUSED` prints one of these rows.
+log (the last of a `common` line; `Cause` in JSON, with a sentence in `CauseDetail`), in the metric
+`edgerouter_exchange_failures_total{cause=...}`, and in the body of the answer for clients whose `Accept` asks for JSON:
+`{"status":502,"cause":"CONNECT_REFUSED"}`. An answer never holds the address of a server.
+`edgerouter causes CONNECT_REFUSED` prints one of these rows.
 
 Status 0: nothing could be answered any more, the connection was closed. A cause may also stand beside a response that
 had begun (`UPSTREAM_RESET`, `IDLE_TIMEOUT`, `TOTAL_TIMEOUT`): it broke off, and the client's connection with it.

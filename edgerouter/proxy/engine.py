@@ -299,7 +299,7 @@ class Engine(Handler):
 
     def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
         """See ``Handler``."""
-        exchange = Exchange(Request("GET", b"/", "", Headers()))
+        exchange = Exchange(Request("", b"", "", Headers()))  # nothing of it is known for certain
         exchange.started = self.now()
         exchange.entrypoint = downstream.entrypoint
         exchange.client_address = downstream.client_address
@@ -310,7 +310,8 @@ class Engine(Handler):
         exchange.response = response
         self._recorder.begun()
         self.in_flight += 1
-        self.finished(exchange, downstream.entrypoint_key, 0, 0, error.status, 0, 0, 0.0, True, True)
+        size = response.content_length
+        self.finished(exchange, downstream.entrypoint_key, 0, 0, error.status, 0, size, 0.0, True, True)
         return response
 
     def refused(self, entrypoint_key: int, cause: str) -> None:

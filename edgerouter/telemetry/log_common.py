@@ -119,11 +119,13 @@ class CommonFormat(LineFormat):
         self._count = "RequestCount" in kept
         self._router = "RouterName" in kept
         self._server = "ServiceURL" in kept
+        self._cause = "Cause" in kept
         self._hosts = Escaped(False, after=b" - ")
         self._users = Escaped(False)
         self._methods = Escaped(True, after=b" ")
         self._routers = Escaped(True, b' "', b'" ')
         self._servers = Escaped(True, b'"', b'" ')
+        self._causes = Escaped(False, b"ms ", b"\n")
         self._after = "\n" if generic else " "  # what stands behind the user agent
         self._no_fields = b' "-" "-"' + self._after.encode("ascii")
         self._second = -2.0
@@ -135,7 +137,8 @@ class CommonFormat(LineFormat):
     def write(
         self, out: BytesWriter, exchange: Exchange, status: int, sizes: tuple[int, int], duration: float, began: float
     ) -> None:
-        """``host - user [time] "request" status size "referer" "agent" count "router" "server" ms``."""
+        """``host - user [time] "request" status size "referer" "agent" count "router" "server" ms``, and behind that
+        the cause where the router itself failed the request or refused it."""
         out.write(self._hosts.of(client_host(exchange) if self._host else ""))
         self._write_who(out, exchange.user, exchange.request.method, began)
         self._write_request(out, exchange, status)
@@ -200,7 +203,11 @@ class CommonFormat(LineFormat):
         out.write(self._routers.of(exchange.router if self._router else ""))
         out.write(self._servers.of(exchange.server_url if self._server else ""))
         spent: i64 = int(duration * 1000.0)
-        if spent >= 0 and spent < 1000:
+        cause = exchange.cause
+        if len(cause) > 0 and self._cause:
+            write_number(out, spent)
+            out.write(self._causes.of(cause))
+        elif spent >= 0 and spent < 1000:
             out.write(_SPENT[spent])
         else:
             write_number(out, spent)
@@ -218,6 +225,7 @@ _NAMES: Final = (
     "RequestCount",
     "RouterName",
     "ServiceURL",
+    "Cause",
 )
 
 

@@ -72,3 +72,12 @@ async def test_nothing_when_no_server_was_asked(tmp_path: Path, raw: bytes) -> N
     record = await line(tmp_path, slow, [], raw)
     assert (record["OriginStatus"], record["OriginContentSize"], record["OriginDuration"]) == (0, 0, 0)
     assert record["Overhead"] == record["Duration"]
+
+
+async def test_what_is_no_request_claims_no_method_and_no_path(tmp_path: Path) -> None:
+    """It said ``GET /`` of whatever could not be read, a POST to another path too."""
+    ok = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    record = await line(tmp_path, ok, [], b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 2\r\n\r\n")
+    assert (record["RequestMethod"], record["RequestPath"]) == ("", "")
+    assert (record["DownstreamStatus"], record["DownstreamContentSize"]) == (400, len("Bad Request"))
+    assert record["Cause"].startswith("BAD_REQUEST_LENGTH")

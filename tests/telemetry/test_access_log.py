@@ -97,6 +97,24 @@ def test_every_way_to_a_common_line(
     assert STAMP.sub("T", write(tmp_path, made, status, duration)) == f"192.0.2.7 - {expected}\n"
 
 
+@pytest.mark.parametrize(
+    ("options", "cause", "expected"),
+    [
+        ({}, "CONNECT_REFUSED", '"r" "s" 12ms CONNECT_REFUSED\n'),
+        ({}, "not\nplain", '"r" "s" 12ms not\\x0aplain\n'),
+        ({}, "", '"r" "s" 12ms\n'),
+        ({"fields": {"names": {"cause": "drop"}}}, "NO_ROUTE", '"r" "s" 12ms\n'),
+        ({"fields": {"names": {"Cause": "keep"}, "defaultMode": "drop"}}, "NO_ROUTE", '"-" "-" 12ms NO_ROUTE\n'),
+        ({"format": "genericCLF"}, "NO_ROUTE", '"-" "-"\n'),
+    ],
+)
+def test_a_failed_request_names_its_cause(tmp_path: Path, options: dict[str, Any], cause: str, expected: str) -> None:
+    made = exchange()
+    made.router, made.server_url, made.cause = "r", "s", cause
+    text = write(tmp_path, made, 502, **options)
+    assert text.endswith(expected) and text.count("\n") == 1
+
+
 def test_fields_that_nobody_wants(tmp_path: Path) -> None:
     text = write(tmp_path, exchange(), fields={"defaultMode": "drop"})
     assert STAMP.sub("T", text) == '- - - T "- - -" - - "-" "-" - "-" "-" 12ms\n'
