@@ -23,7 +23,7 @@ _OLD_DIGESTS: Final = ("md5", "sha1")
 
 def why_not(certificates: list[x509.Certificate], pem: str) -> str:
     """Why the pair can be shown to no client, and what to do; "" when it can. ``certificates``: the leaf goes first."""
-    key: Any = certificates[0].public_key()
+    key = key_of(certificates[0])
     if isinstance(key, ec.EllipticCurvePublicKey):
         if key.curve.name not in CURVES:
             return f"its key is on the curve {key.curve.name}, which TLS clients do not speak; make a key on P-256"
@@ -32,10 +32,18 @@ def why_not(certificates: list[x509.Certificate], pem: str) -> str:
     return _refusal(pem) if any(map(_doubtful, certificates)) else ""
 
 
+def key_of(certificate: x509.Certificate) -> Any:
+    """Its public key; None for one of a kind that is not known here."""
+    try:
+        return certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        return None
+
+
 def _doubtful(certificate: x509.Certificate) -> bool:
-    key: Any = certificate.public_key()
-    digest = _digest(certificate)
-    return (isinstance(key, rsa.RSAPublicKey) and key.key_size < _ENOUGH_BITS) or digest in _OLD_DIGESTS
+    key = key_of(certificate)
+    weak = key is None or (isinstance(key, rsa.RSAPublicKey) and key.key_size < _ENOUGH_BITS)
+    return weak or _digest(certificate) in _OLD_DIGESTS
 
 
 def _digest(certificate: x509.Certificate) -> str:
@@ -59,4 +67,4 @@ def _refusal(pem: str) -> str:
 def place_of(key: Any, certificates: Iterable[x509.Certificate]) -> int:
     """Which of the certificates the key belongs to, -1 for none."""
     public = key.public_key()
-    return next((place for place, one in enumerate(certificates) if one.public_key() == public), -1)
+    return next((place for place, one in enumerate(certificates) if key_of(one) == public), -1)
