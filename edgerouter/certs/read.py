@@ -64,6 +64,17 @@ def _place(value: str) -> str:
 
 def read_pair(chain: str, key: str) -> LoadedCertificate:
     """A certificate with its chain and its key, from PEM texts; ``source`` is left to the caller. Raises Unreadable."""
+    try:
+        return _read_pair(chain, key)
+    except Unreadable:
+        raise
+    except (
+        Exception
+    ) as error:  # the library looks at parts when they are asked for, and has many words for damaged ones
+        raise Unreadable(f"the certificate is damaged ({type(error).__name__}); get it again") from None
+
+
+def _read_pair(chain: str, key: str) -> LoadedCertificate:
     certificates = _chain(chain)
     leaf = certificates[0]
     key_pem = _checked_key(certificates, key)
@@ -108,7 +119,7 @@ def _sha256(data: bytes) -> str:
 def _chain(text: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(text.encode("latin-1", "replace"))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise Unreadable("it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import logging
 import time
@@ -118,6 +119,42 @@ def test_a_broken_pair_is_named_and_spoils_no_other(case: str) -> None:
 def test_what_clients_speak_is_served(key: Any) -> None:
     keyring = load(self_signed(key))
     assert keyring.problems == () and len(keyring.certificates) == 1
+
+
+# A certificate (of nobody) whose key is on prime239v1, a curve that is not known here.
+UNKNOWN_CURVE = """-----BEGIN CERTIFICATE-----
+MIIBcjCCAR2gAwIBAgIUUeIs9xBXFYucj5mvhTIAIDscLsgwCgYIKoZIzj0EAwIw
+EzERMA8GA1UEAwwIb2RkLnRlc3QwHhcNMjYxMTIyMDAyMDA1WhcNMjYxMjIyMDAy
+MDA1WjATMREwDwYDVQQDDAhvZGQudGVzdDBVMBMGByqGSM49AgEGCCqGSM49AwEE
+Az4ABF5emAV0TMQs79gYyluCg/R8qPEus0bHL3aK/+2z3hlfXVJyrc/2Rxtyk7MA
+FPSf5Y1SAarsIBT+TbicG6NTMFEwHQYDVR0OBBYEFKZrPaXNoH7q9eUorRCbH6v6
+ZreMMB8GA1UdIwQYMBaAFKZrPaXNoH7q9eUorRCbH6v6ZreMMA8GA1UdEwEB/wQF
+MAMBAf8wCgYIKoZIzj0EAwIDQwAwQAIeI1GYwpaIVeZLdk33aKjgb5UJ/kiVFwsg
+ALEPf04YAh4WQKVMHW2Rq2O0clY2q9QxpstdgBbevdlNsPH3+oU=
+-----END CERTIFICATE-----
+"""
+
+
+def test_keys_of_unknown_kinds() -> None:
+    chain, key = GOOD
+    assert load((chain + UNKNOWN_CURVE, key)).problems == ()
+    (problem,) = load((UNKNOWN_CURVE, key)).problems
+    assert "does not belong to the certificate" in problem.message
+
+
+def test_damaged_certificates_spoil_no_other() -> None:
+    """Whatever byte was changed: it is served, or it is a problem, and the good one is served."""
+    lines = GOOD[0].splitlines()
+    whole = base64.b64decode("".join(lines[1 : lines.index("-----END CERTIFICATE-----")]))
+    seen = set()
+    for place in range(4, len(whole), 3):
+        damaged = base64.encodebytes(whole[:place] + bytes([whole[place] ^ 0x27]) + whole[place + 1 :]).decode()
+        text = f"-----BEGIN CERTIFICATE-----\n{damaged}-----END CERTIFICATE-----\n"
+        keyring = load((text, GOOD[1]), GOOD)
+        assert len(keyring.certificates) + len(keyring.broken) == 2
+        assert keyring.certificates[-1].names == ("good.test",)
+        seen.update(broken.error.split(" (")[0] for broken in keyring.broken)
+    assert "the certificate is damaged" in seen
 
 
 def test_the_last_good_copy_goes_on(tmp_path: Path) -> None:
