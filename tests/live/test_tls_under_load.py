@@ -146,11 +146,30 @@ def bad_ones(authority: Authority) -> list[dict[str, str]]:
     ]
 
 
+def towards_servers(authority: Authority) -> dict[str, Any]:
+    """Certificates of the router's own: a good one, one the wrong way round, and keys without their first line."""
+    pair = authority.issue("own.test")
+    chain, key = (Path(pair[name]).read_text() for name in ("certFile", "keyFile"))
+    pasted = key.splitlines()[1]
+    return {
+        "good": {"certificates": [{"certFile": chain, "keyFile": key}]},
+        "swapped": {"certificates": [{"certFile": key, "keyFile": chain}]},
+        "pasted": {"certificates": [{"certFile": pasted, "keyFile": pasted}]},
+        "trusted": {"rootCAs": [pasted, key]},
+    }
+
+
 async def test_private_keys_are_seen_nowhere(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    good, bad = authority.issue("a.test"), bad_ones(authority)
+    good, bad, own = authority.issue("a.test"), bad_ones(authority), towards_servers(authority)
     static = {**SECURE, "accessLog": {"format": "json"}}
-    router = Router(tmp_path, routes("http://127.0.0.1:1", good, *bad), static)
+    dynamic = routes("http://127.0.0.1:1", good, *bad)
+    dynamic["http"]["serversTransports"] = own
+    for name in own:
+        service = {"serversTransport": name, "servers": [{"url": "https://127.0.0.1:1"}]}
+        dynamic["http"]["services"][name] = {"loadBalancer": service}
+        dynamic["http"]["routers"][name] = {"rule": f"Host(`{name}.up.test`)", "service": name}
+    router = Router(tmp_path, dynamic, static)
     shown: dict[str, bytes] = {}
     async with router:
         port = router.port("secure")
@@ -158,6 +177,8 @@ async def test_private_keys_are_seen_nowhere(tmp_path: Path) -> None:
             context = authority.context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             shown[f"answer to {name}"] = (await asyncio.to_thread(visit, port, context, name)).body
+        for name in own:
+            shown[f"answer of {name}"] = (await fetch(router.port(), "/", host=f"{name}.up.test")).body
         shown["answer to plain HTTP"] = (await fetch(port, "/", host="a.test")).body
         for page in PAGES:
             reply = await fetch(router.port("traefik"), page, host="127.0.0.1")
@@ -180,7 +201,8 @@ async def test_private_keys_are_seen_nowhere(tmp_path: Path) -> None:
     wanted = [trace for key in keys for trace in traces(key)] + (tmp_path / "half.test.key").read_bytes().splitlines()[
         1:
     ]
-    assert len(keys) == 4 and len(wanted) >= 30
+    assert all(f"{name}.up.test".encode() in shown["standard output"] for name in own)
+    assert len(keys) == 5 and len(wanted) >= 30
     seen = [(where, trace) for where, text in shown.items() for trace in wanted if trace in text]
     assert seen == []
 
