@@ -20,8 +20,6 @@ from edgerouter.config.types import Secret
 from edgerouter.contracts.certificates import LoadedCertificate
 
 MOST_BYTES: Final = 1024 * 1024  # of one file: chains are a few kilobytes
-
-
 Mark = tuple[int, ...]
 
 
@@ -68,9 +66,7 @@ def read_pair(chain: str, key: str) -> LoadedCertificate:
         return _read_pair(chain, key)
     except Unreadable:
         raise
-    except (
-        Exception
-    ) as error:  # the library looks at parts when they are asked for, and has many words for damaged ones
+    except Exception as error:  # the library reads parts when they are asked for, and says in many ways what is damaged
         raise Unreadable(f"the certificate is damaged ({type(error).__name__}); get it again") from None
 
 
