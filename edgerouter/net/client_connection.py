@@ -177,7 +177,7 @@ class ClientConnection(ClientResponses):
                 consumed = self._open_body(request, body, data, consumed)
         except EdgeError as error:
             if not self._is_hello(data):
-                self._refuse(error)
+                self._refuse(error, data)
             return -1
         self._begin(request)
         return offset + consumed
@@ -249,7 +249,7 @@ class ClientConnection(ClientResponses):
         if data and body is not None and not body.ended:
             body.feed(data)
 
-    def _refuse(self, error: EdgeError) -> None:
+    def _refuse(self, error: EdgeError, head: bytes) -> None:
         """Answer bytes that are no request, and close (RFC 9112 section 2.2)."""
         self._close = True
         self._lingers = True
@@ -257,7 +257,7 @@ class ClientConnection(ClientResponses):
         self._request_body = None
         request = Request("GET", b"/", "", Headers(), HTTP_1_1)
         self._request = request
-        self.respond(self._handler.refuse(self, error))
+        self.respond(self._handler.refuse(self, error, head))
 
     # -- the request body's source ------------------------------------------------------------------------------
 
@@ -375,7 +375,7 @@ class ClientConnection(ClientResponses):
             if body is not None:
                 body.fail(RequestTimeout("the request body did not come in time"))
         elif self._state == HEAD and self._pending:
-            self._refuse(RequestTimeout("the request head did not come in time"))
+            self._refuse(RequestTimeout("the request head did not come in time"), self._pending)
         elif self._state == HEAD or self._state == LINGER:
             if self._transport is not None:
                 self._transport.close()

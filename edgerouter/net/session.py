@@ -135,8 +135,8 @@ class Handler:
         """A request's head is there: make its session, which the connection then starts."""
         raise NotImplementedError
 
-    def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
-        """The bytes were no request: record it and say what to answer."""
+    def refuse(self, downstream: Downstream, error: EdgeError, head: bytes) -> Response:
+        """The bytes, which begin with ``head``, were no request: record it and say what to answer."""
         raise NotImplementedError
 
     def take_hello(self, downstream: Downstream, transport: asyncio.Transport, data: bytes) -> bool:

@@ -30,7 +30,7 @@ from edgerouter.proxy.accepting import Accepting
 from edgerouter.proxy.connection_limits import ConnectionLimits
 from edgerouter.proxy.connections import Connections
 from edgerouter.proxy.entry_rules import EntryRules
-from edgerouter.proxy.failures import failure_response
+from edgerouter.proxy.failures import failure_response, refusal_response
 from edgerouter.proxy.flow import Flow
 from edgerouter.proxy.holding import Holding
 from edgerouter.proxy.unmatched import Unmatched
@@ -297,7 +297,7 @@ class Engine(Handler):
         exchange.forwarded_for = entry.appends_peer
         return Flow(self, downstream, exchange, entry.rules)
 
-    def refuse(self, downstream: Downstream, error: EdgeError) -> Response:
+    def refuse(self, downstream: Downstream, error: EdgeError, head: bytes) -> Response:
         """See ``Handler``."""
         exchange = Exchange(Request("", b"", "", Headers()))  # nothing of it is known for certain
         exchange.started = self.now()
@@ -306,7 +306,7 @@ class Engine(Handler):
         exchange.client_port = downstream.client_port
         exchange.cause = error.cause
         exchange.detail = error.message
-        response = failure_response(error, None)
+        response = refusal_response(error, head)
         exchange.response = response
         self._recorder.begun()
         self.in_flight += 1

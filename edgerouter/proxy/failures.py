@@ -27,6 +27,7 @@ _TEXTS: Final = {
     504: "Gateway Timeout",
     505: "HTTP Version Not Supported",
 }
+_LOOKED_AT: Final = 65536  # bytes of a head that was refused
 
 
 def as_edge_error(error: Exception) -> EdgeError:
@@ -36,10 +37,16 @@ def as_edge_error(error: Exception) -> EdgeError:
     return MiddlewareFailed(f"{type(error).__name__}: {error}")
 
 
-def failure_response(error: EdgeError, request: Request | None) -> Response:
-    """Build the response for ``error``; ``request`` None when there was no readable request."""
+def failure_response(error: EdgeError, request: Request) -> Response:
+    """Build the response for ``error``."""
     reference = error.reference if isinstance(error, NoRoute) else ""
-    return _told(request, error.status, error.cause, _TEXTS.get(error.status, "Error"), reference)
+    wants_json = _wants_json(request.headers)
+    return _told(wants_json, error.status, error.cause, _TEXTS.get(error.status, "Error"), reference)
+
+
+def refusal_response(error: EdgeError, head: bytes) -> Response:
+    """The response to bytes that are no request. Nothing in ``head`` is believed but a wish to be told the cause."""
+    return _told(_asks_for_json(head), error.status, error.cause, _TEXTS.get(error.status, "Error"))
 
 
 def answer(exchange: Exchange, status: int, cause: str, detail: str, text: str = "") -> Response:
@@ -49,11 +56,11 @@ def answer(exchange: Exchange, status: int, cause: str, detail: str, text: str =
     """
     exchange.cause = cause
     exchange.detail = detail
-    return _told(exchange.request, status, cause, text or _TEXTS.get(status, "Error"))
+    return _told(_wants_json(exchange.request.headers), status, cause, text or _TEXTS.get(status, "Error"))
 
 
-def _told(request: Request | None, status: int, cause: str, text: str, reference: str = "") -> Response:
-    if request is not None and _wants_json(request.headers):
+def _told(wants_json: bool, status: int, cause: str, text: str, reference: str = "") -> Response:
+    if wants_json:
         more = f',"explain":"{reference}"' if reference else ""
         response = Response.text(status, f'{{"status":{status},"cause":"{cause}"{more}}}\n', "application/json")
     else:
@@ -65,3 +72,13 @@ def _told(request: Request | None, status: int, cause: str, text: str, reference
 def _wants_json(headers: Headers) -> bool:
     accept = headers.get("Accept")
     return accept is not None and ("application/json" in accept or "application/problem+json" in accept)
+
+
+def _asks_for_json(head: bytes) -> bool:
+    lines = head[:_LOOKED_AT].partition(b"\r\n\r\n")[0].lower()
+    start = lines.find(b"\naccept:")
+    if start < 0:
+        return False
+    end = lines.find(b"\n", start + 1)
+    accept = lines[start:end] if end > 0 else lines[start:]
+    return b"application/json" in accept or b"application/problem+json" in accept

@@ -10,7 +10,20 @@ import time
 
 import pytest
 import uvloop
-from hostile_table import BROKEN, EVIL, FORWARDED, HOST, LATE, REFUSED, RESPONSES, Answered, Broken, Forwarded, Refused
+from hostile_table import (
+    BROKEN,
+    EVIL,
+    FORWARDED,
+    HOST,
+    LATE,
+    REFUSED,
+    RESPONSES,
+    Answered,
+    Broken,
+    Forwarded,
+    Refused,
+    get,
+)
 from proxy_rig import OneRoute, Rig
 from raw_server import RawServer
 
@@ -84,6 +97,28 @@ async def test_refused(row: Refused, before: bytes) -> None:
     agree(server, routed)
     assert [r.cause for r in rig.records] == [*[""] * len(good), row.cause]
     await is_innocent(rig)
+    await rig.stop()
+
+
+@pytest.mark.parametrize("accept", [b"Accept: application/json\r\n", b"accept:text/html, application/problem+json\r\n"])
+@pytest.mark.parametrize("before", [True, False], ids=["before the fault", "behind it"])
+@pytest.mark.parametrize(
+    "name", ["CL.TE", "two lengths that differ", "an unknown expectation", "many fields", "CONNECT"]
+)
+async def test_refused_with_the_cause_for_who_accepts_json(name: str, before: bool, accept: bytes) -> None:
+    row = REFUSED[name]
+    place = row.raw.index(HOST) if before else row.raw.index(b"\r\n\r\n") + 2
+    rig, _ = await rig_with(RawServer())
+    got = responses(await rig.ask(row.raw[:place] + accept + row.raw[place:]))
+    assert got == [(row.status, b'{"status":%d,"cause":"%b"}\n' % (row.status, row.cause.encode()))]
+    await rig.stop()
+
+
+@pytest.mark.parametrize("accept", [b"", b"Accept: text/html\r\nX: application/json\r\n", b"Accept: */*\r\n"])
+async def test_refused_in_words_for_others(accept: bytes) -> None:
+    rig, _ = await rig_with(RawServer())
+    raw = get(fields=HOST + accept + b"Content-Length: x\r\n") + b"Accept: application/json\r\n\r\n"
+    assert responses(await rig.ask(raw)) == [(400, b"Bad Request")]
     await rig.stop()
 
 
