@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from acme_page import options, serving
 from cryptography import x509
 from pebble_ca import Pebble, free_port
 
-from edgerouter.certs.acme import account
+from edgerouter.certs.acme import account, preflight
 from edgerouter.certs.acme.authority import Authority
 from edgerouter.certs.acme.dns01.lexicon import PROVIDERS
 from edgerouter.certs.acme.dns01.record import DnsProver
@@ -144,3 +147,21 @@ def test_preflight_names_what_would_fail(pebble: Pebble) -> None:
     with pytest.raises(Refused) as failure:  # nobody is there any more
         look.check("fine.example.com", by_dns=False)
     assert failure.value.code == "NOT_US"
+
+
+def test_preflight_waits_where_a_connection_is_there_and_nobody_serves_it_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a start the kernel accepts connections before workers do."""
+    monkeypatch.setattr(preflight, "SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def late() -> None:
+            time.sleep(0.3)  # several times what is waited for a connection
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nproof")
+
+        server = threading.Thread(target=late)
+        server.start()
+        assert preflight._page_at("a.example.com", "127.0.0.1", listener.getsockname()[1], "token") == "proof"
+        server.join()

@@ -23,7 +23,8 @@ from edgerouter.certs.acme.tokens import PATH, HttpProver
 from edgerouter.config.resolvers import Preflight as Options
 from edgerouter.net.tls_contexts import ACME_PROTOCOL
 
-SECONDS: Final = 5.0
+SECONDS: Final = 5.0  # for the DNS, and until a connection is there
+ANSWER: Final = 30.0  # seconds from there to the answer: at a start connections are there before workers serve them
 Look = Callable[[str, str, int, str], str]
 
 
@@ -150,6 +151,8 @@ def _looked(look: Look, name: str, address: str, port: int, token: str) -> str:
 def _page_at(name: str, address: str, port: int, token: str) -> str:
     connection = http.client.HTTPConnection(address, port, timeout=SECONDS)
     try:
+        connection.connect()
+        connection.sock.settimeout(ANSWER)
         connection.request("GET", f"{PATH}{token}", headers={"Host": name, "Connection": "close"})
         return connection.getresponse().read(200).decode("latin-1")
     finally:
@@ -161,11 +164,10 @@ def _certificate_at(name: str, address: str, port: int, token: str) -> str:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([ACME_PROTOCOL])
-    with (
-        socket.create_connection((address, port), SECONDS) as raw,
-        context.wrap_socket(raw, server_hostname=name) as tls,
-    ):
-        return ssl.DER_cert_to_PEM_cert(tls.getpeercert(True) or b"")
+    with socket.create_connection((address, port), SECONDS) as raw:
+        raw.settimeout(ANSWER)
+        with context.wrap_socket(raw, server_hostname=name) as tls:
+            return ssl.DER_cert_to_PEM_cert(tls.getpeercert(True) or b"")
 
 
 def issuer_of(directory: str) -> str:
