@@ -14,6 +14,7 @@ from mypy_extensions import mypyc_attr
 from edgerouter.errors import EdgeError
 from edgerouter.http.body import Body
 from edgerouter.http.headers import Headers
+from edgerouter.http.lines import field_name
 from edgerouter.http.message import HTTP_1_1, Request, Response
 from edgerouter.net.clock import Clock
 from edgerouter.net.session import Downstream, Session
@@ -27,6 +28,7 @@ TUNNEL: Final = 4  # after a 101: bytes both ways
 LINGER: Final = 5  # the last response is out; what still comes is thrown away
 CLOSED: Final = 6
 
+_DATE: Final = field_name("Date")
 _SMALL: Final = 4096  # bytes of a body that are cheaper to copy behind the head than to hand over as a second piece
 
 
@@ -87,8 +89,12 @@ class ClientResponses(Downstream):
         if response.status == 101:
             self._switch(response, transport, request)
             return
+        if response.headers.names & _DATE.bit == 0:  # RFC 9110 section 6.6.1; one that was taken out stays out
+            response.headers.append(self._clock.date())
         framing, length = self._framing(request, response, body)
         connection = b""
+        if self._state == BODY and (body is None or body.ended):
+            self._close = True  # the response is whole before the request is: the rest of that is not waited for
         if self._close:
             connection = b"close"
         elif request.version < HTTP_1_1:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from email.utils import formatdate
 from typing import Final
 
 from mypy_extensions import mypyc_attr
 
 from edgerouter.http.body import BodySink
+from edgerouter.http.headers import Field
 
 TICK: Final = 0.1  # seconds; timeouts fire at most this much late
 
@@ -39,6 +41,8 @@ class Clock:
         self._expected = 0.0
         self.now = time.monotonic()
         self.longest_stall = 0.0
+        self._second = 0  # that ``_date`` names
+        self._date = Field("Date", formatdate(0, usegmt=True))
 
     def start(self) -> None:
         """Begin to tick."""
@@ -56,6 +60,14 @@ class Clock:
         stall = self.longest_stall
         self.longest_stall = 0.0
         return stall
+
+    def date(self) -> Field:
+        """Now, as a Date field (RFC 9110 section 6.6.1)."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._date = Field("Date", formatdate(second, usegmt=True))
+        return self._date
 
     def schedule(self, peer: Peer, seconds: float) -> None:
         """Let ``peer.expired`` be called in ``seconds``; 0 or less takes the deadline away."""
