@@ -129,6 +129,9 @@ def _start(arguments: Sequence[str], succession: Any) -> int:
 
 
 def _version(arguments: Sequence[str]) -> int:
+    if arguments:
+        print("edgerouter: write version, with nothing behind it", file=sys.stderr)
+        return 2
     system = platform.uname()
     print(f"Version:  {__version__}")
     print(f"Mode:     {'compiled' if is_compiled() else 'pure'}")

@@ -65,6 +65,7 @@ def test_schema(words: list[str], parts: set[str] | None, capsys: pytest.Capture
     [
         (["chekc"], "there is no command 'chekc'; there is: run, check, explain, ledger, certificates, trust, convert"),
         (["schema", "other"], "write schema, schema static or schema dynamic"),
+        (["version", "--nonsense"], "write version, with nothing behind it"),
         (["--workers=x"], "error: flag --workers: workers: expected a whole number, got 'x'"),
         (["run", "stray"], "error: command line: 'stray' is no flag; remove it"),
         (["run", "--wrkers=1"], "error: flag --wrkers: wrkers: unknown option 'wrkers'; did you mean 'workers'?"),
