@@ -16,7 +16,7 @@ from edgerouter.config.types import Problem
 from edgerouter.contracts.certificates import BrokenCertificate, CertificateFacts, Keyring, LoadedCertificate
 from edgerouter.contracts.plan import CertificateEntry, RouterEntry, TlsHostsEntry, TlsOptionsEntry
 from edgerouter.contracts.plugins import Predicate
-from edgerouter.control.build_tls_options import DEFAULT, NO_CLIENT_CERTIFICATE, Options
+from edgerouter.control.build_tls_options import DEFAULT, Options
 from edgerouter.control.build_types import Fault
 from edgerouter.control.view import CertificateView
 from edgerouter.rules.compile import RuleError, compile_rule
@@ -131,7 +131,7 @@ class Tls:
             strict = self._strict(entry.tls_options)
             found = [
                 self._unknown(entry.tls_options),
-                self._passed_by(entry, named),
+                self._partly(entry, named),
                 coverage.fault(named.names, strict),
             ]
             kept = [fault for fault in found if fault is not None]
@@ -161,16 +161,13 @@ class Tls:
         entry = self._options.entries.get(options or DEFAULT)
         return entry is not None and entry.sni_strict
 
-    def _passed_by(self, entry: RouterEntry, hosts: NamedHosts) -> Fault | None:
-        """Other hosts' handshakes are not made with the options that this router asks for."""
-        options = self._options.entries.get(entry.tls_options)
-        if options is None or hosts.only or not hosts.names:  # without any name it is refused anyway
+    def _partly(self, entry: RouterEntry, hosts: NamedHosts) -> Fault | None:
+        """Other hosts' handshakes are not made with the options that this router asks for: the worker answers 421."""
+        if entry.tls_options not in self._options.entries or hosts.only or not hosts.names:  # no name at all is refused
             return None
-        asks = options.client_auth != NO_CLIENT_CERTIFICATE
-        message = f"its rule matches requests of other hosts too, and the options {entry.tls_options!r} hold for " + (
-            "named hosts only: clients would pass without a certificate" if asks else "named hosts only"
-        )
-        return Fault("tls.options", message, "add Host(`...`) && to each part of the rule that has none", asks)
+        message = "its rule matches requests of other hosts too: they are answered 421, since the options "
+        hint = "add Host(`...`) && to each part of the rule that has none"
+        return Fault("tls.options", f"{message}{entry.tls_options!r} hold for named hosts only", hint, False)
 
     def _unknown(self, options: str) -> Fault | None:
         entry = self._options.entries.get(options or DEFAULT)

@@ -25,7 +25,6 @@ from edgerouter.control.build_plain import revealed
 from edgerouter.control.build_types import Fault, refusal
 
 DEFAULT: Final = "default"
-NO_CLIENT_CERTIFICATE: Final = "NoClientCert"
 PROTOCOLS: Final = ("http/1.1",)  # what is spoken behind TLS
 _VERIFYING: Final = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 _UNVERIFIED: Final = ("RequestClientCert", "RequireAnyClientCert")
@@ -100,7 +99,7 @@ def _entry(
 ) -> tuple[TlsOptionsEntry, list[Fault]]:
     faults = list(_faults(options, authorities, keyring.native))
     mode = options.client_auth.client_auth_type or (
-        "RequireAndVerifyClientCert" if options.client_auth.ca_files else NO_CLIENT_CERTIFICATE
+        "RequireAndVerifyClientCert" if options.client_auth.ca_files else "NoClientCert"
     )
     lowest = tls_words.version_number(options.min_version, _OLDEST)
     ciphers = _ciphers(faults, options.cipher_suites, lowest)

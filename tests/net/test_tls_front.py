@@ -14,6 +14,9 @@ from proxy_rig import Rig
 
 from edgerouter.config import tls_words
 from edgerouter.config.static import EntryPoint, ProxyProtocol
+from edgerouter.http.exchange import Exchange
+from edgerouter.http.headers import Headers
+from edgerouter.http.message import Request
 from edgerouter.net import openssl
 from edgerouter.net.tls_contexts import (
     NONE,
@@ -162,6 +165,19 @@ async def test_misdirected_requests(rig: Rig) -> None:
     assert await status(rig, client(), "a.test", GET.replace(b"a.test", b"b.test")) == 421
     assert await status(rig, client(), "a.test") == 200
     assert rig.records[0].cause == "MISDIRECTED_TLS"
+
+
+async def test_a_route_that_wants_other_options_than_the_connection_has(rig: Rig) -> None:
+    """Its rule may be true for hosts that it does not name, whose handshakes ask for no certificate."""
+    secure(rig, options(), options(name="mtls", client_auth=REQUIRE_AND_VERIFY), hosts=(("b.test", "mtls"),))
+    route = rig.engine.table.match(Exchange(Request("GET", b"/", "", Headers())))
+    assert route is not None
+    route.tls_options = "mtls"
+    assert await status(rig, client(), "a.test") == 421
+    assert await status(rig, client(CLIENT), "a.test") == 421
+    known = client(CLIENT)
+    known.check_hostname = False  # no certificate bears this name
+    assert await status(rig, known, "b.test", GET.replace(b"a.test", b"b.test")) == 200
 
 
 async def test_options_that_cannot_be_used_let_nobody_in(rig: Rig) -> None:
