@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from edgerouter.certs.usable import place_of, why_not
-from edgerouter.clients.references import is_name
+from edgerouter.clients.references import is_name, is_text
 from edgerouter.config.types import Secret
 from edgerouter.contracts.certificates import LoadedCertificate
 
@@ -49,11 +49,6 @@ def mark(path: str) -> Mark:
     except (OSError, ValueError) as error:
         return (-1, getattr(error, "errno", 0) or 0)
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def is_text(value: str) -> bool:
-    """True for a PEM text, False for a file's name."""
-    return "-----BEGIN" in value or "\n" in value
 
 
 def _place(value: str) -> str:

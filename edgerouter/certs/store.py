@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 
 from edgerouter.certs.generated import generate
-from edgerouter.certs.read import Mark, Unreadable, is_text, mark, read_authorities, read_pair, text_of
+from edgerouter.certs.read import Mark, Unreadable, mark, read_authorities, read_pair, text_of
 from edgerouter.certs.tickets import TicketSecrets
 from edgerouter.certs.transports import TransportFiles
-from edgerouter.clients.references import Limits, Resolver, is_name, references
+from edgerouter.clients.references import Limits, Resolver, is_name, is_text, references
 from edgerouter.config.dynamic import Certificate, CertificatePair, ServersTransport, TLSOptions
 from edgerouter.config.late import refers
 from edgerouter.config.types import Problem

@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from edgerouter.certs.read import Mark, Unreadable, is_text, mark, text_of
-from edgerouter.clients.references import Limits, Resolver, references
+from edgerouter.certs.read import Mark, Unreadable, mark, text_of
+from edgerouter.clients.references import Limits, Resolver, is_text, references
 from edgerouter.config.dynamic import CertificatePair, ServersTransport
 from edgerouter.config.late import put
-from edgerouter.config.types import Problem, Secret, reveal_hook
+from edgerouter.config.types import Problem, Secret
 from edgerouter.contracts.snapshot import Snapshot
+from edgerouter.control.build_plain import revealed
 from edgerouter.control.build_services import DEFAULT_TRANSPORT
 from edgerouter.worker.upstream_tls import tls_context
 
@@ -66,11 +67,11 @@ class TransportFiles:
         return {name: tried.version for name, tried in known.items() if tried.version}
 
     def _all(self, snapshots: Mapping[str, Snapshot]) -> Iterator[tuple[str, str, str, Any]]:
-        yield DEFAULT_TRANSPORT, "serversTransport", "", _plain(self._own)
+        yield DEFAULT_TRANSPORT, "serversTransport", "", revealed(self._own)
         for provider, snapshot in sorted(snapshots.items()):
             http = snapshot.configuration.http
             for name, transport in http.servers_transports.items():
-                plain = put(_plain(transport), http.late_transports.get(name, ()))
+                plain = put(revealed(transport), http.late_transports.get(name, ()))
                 yield f"{name}@{provider}", f"http.serversTransports.{name}", provider, plain
 
     def _try(self, name: str, plain: Any, options: ServersTransport) -> Tried:
@@ -86,10 +87,6 @@ class TransportFiles:
         except (Unreadable, ValueError, ssl.SSLError, OSError) as error:
             return Tried(asked, "" if before is None else before.version, str(error))
         return Tried(asked, version if marks else "")
-
-
-def _plain(transport: ServersTransport) -> Any:
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(transport, enc_hook=reveal_hook))
 
 
 def _places(options: ServersTransport) -> Iterator[tuple[str, str]]:

@@ -55,6 +55,11 @@ def is_outside(file: str, root: str) -> bool:
     return not root or ".." in path.parts or not path.is_absolute() or not path.is_relative_to(root)
 
 
+def is_text(value: str) -> bool:
+    """True for a PEM text, False for a file's name."""
+    return "-----BEGIN" in value or "\n" in value
+
+
 def is_name(value: str) -> bool:
     """True for what surely is a file's name and may be shown: a key that was pasted without its first line must not be.
     Base64 may hold slashes, and no dot."""

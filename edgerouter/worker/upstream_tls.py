@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Final
 
-from edgerouter.clients.references import is_name
+from edgerouter.clients.references import is_name, is_text
 from edgerouter.config import tls_words
 from edgerouter.config.dynamic import CertificatePair, ServersTransport
 from edgerouter.net.tls_contexts import load_pem
@@ -74,7 +74,7 @@ def _identify(context: ssl.SSLContext, pair: CertificatePair, index: int) -> Non
 def text_of(value: str, what: str) -> str:
     """A PEM text as it stands, or what is in the file of that name. Raises ValueError, which shows the value only where
     it is a file's name for sure."""
-    if "-----BEGIN" in value or "\n" in value:
+    if is_text(value):
         return value
     try:
         with open(value, encoding="ascii", errors="replace") as file:
