@@ -7,21 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from build_rig import RULE, STATIC, Strip, balancer, chain, made, router_entry, service_entry, snapshot, weighted
 
-from edgerouter.config.dynamic import (
-    ClientAuth,
-    DynamicConfiguration,
-    HttpConfiguration,
-    Middleware,
-    Model,
-    Observability,
-    Router,
-    RouterTLS,
-    ServersTransport,
-    Service,
-    TlsConfiguration,
-    TLSOptions,
-)
+from edgerouter.config.dynamic import Middleware, Observability, Router, RouterTLS, ServersTransport, Service
 from edgerouter.config.static import (
     EntryPoint,
     EntryPointHttp,
@@ -32,107 +20,12 @@ from edgerouter.config.static import (
     StaticConfiguration,
 )
 from edgerouter.config.types import Problem, Secret
-from edgerouter.contracts.plan import MiddlewareEntry, Plan, RouterEntry, ServiceEntry
-from edgerouter.contracts.snapshot import Snapshot, Workload
-from edgerouter.control.build import Build, Builder, Inputs, build
+from edgerouter.contracts.plan import MiddlewareEntry, Plan, RouterEntry
+from edgerouter.contracts.snapshot import Workload
+from edgerouter.control.build import Builder, Inputs, build
 from edgerouter.control.build_keys import Keys
 from edgerouter.control.build_routers import MAX_PRIORITY, MAX_USER_PRIORITY
-from edgerouter.control.internal import internal_snapshot
 from edgerouter.control.publish_delta import delta, deltas
-
-RULE = "Host(`a.example`)"
-STATIC = StaticConfiguration(entry_points={"web": EntryPoint(address=":80"), "other": EntryPoint(address=":81")})
-
-
-class Strip(Model, frozen=True):
-    """A middleware's options."""
-
-    prefixes: tuple[str, ...] = ()
-    password: Secret | None = None
-    later: str = ""
-
-    def not_there_yet(self) -> tuple[str, ...]:
-        """Understood, without effect."""
-        return ("later",) if self.later else ()
-
-
-class Child(Model, frozen=True):
-    """A child of Weighted."""
-
-    name: str
-    weight: int = 1
-
-
-class Weighted(Model, frozen=True):
-    """A service's options with references."""
-
-    services: tuple[Child, ...] = ()
-
-
-class Address(Model, frozen=True):
-    """A server."""
-
-    url: str
-    weight: int = 1
-
-
-class Balance(Model, frozen=True):
-    """A load balancer's options."""
-
-    servers: tuple[Address, ...] = ()
-    servers_transport: str = ""
-
-
-def balancer(*urls: str, **options: Any) -> Service:
-    """A load balancer over these servers."""
-    return Service("loadBalancer", Balance(servers=tuple(Address(url=url) for url in urls), **options))
-
-
-def weighted(*names: str) -> Service:
-    """A weighted service over these."""
-    return Service("weighted", Weighted(services=tuple(Child(name=name) for name in names)))
-
-
-def chain(*names: str) -> Middleware:
-    """A chain of these."""
-    return Middleware("chain", {"middlewares": list(names)})
-
-
-def snapshot(
-    routers: dict[str, Router] | None = None,
-    services: dict[str, Service] | None = None,
-    middlewares: dict[str, Middleware] | None = None,
-    transports: dict[str, ServersTransport] | None = None,
-    **rest: Any,
-) -> Snapshot:
-    """One provider's answer; the service ``s`` and the middleware ``strip`` are there unless others are given."""
-    http = HttpConfiguration(
-        routers=routers or {},
-        services=services if services is not None else {"s": balancer("http://10.0.0.1:80")},
-        middlewares=middlewares if middlewares is not None else {"strip": Middleware("strip", Strip(prefixes=("/x",)))},
-        servers_transports=transports or {},
-    )
-    return Snapshot(configuration=DynamicConfiguration(http=http), **rest)
-
-
-def made(static: StaticConfiguration = STATIC, guard: frozenset[str] = frozenset(), **snapshots: Snapshot) -> Build:
-    """Build with the internal provider there."""
-    everything = {"internal": internal_snapshot(static, "/run/control"), **snapshots}
-    return build(Inputs(static=static, snapshots=everything, guard=guard))
-
-
-def router_entry(result: Build, name: str) -> RouterEntry:
-    """The Plan's entry."""
-    entry = result.plan.entries[f"router:{name}"]
-    assert isinstance(entry, RouterEntry)
-    return entry
-
-
-def service_entry(result: Build, name: str) -> ServiceEntry:
-    """The Plan's entry."""
-    entry = result.plan.entries[f"service:{name}"]
-    assert isinstance(entry, ServiceEntry)
-    return entry
 
 
 def test_a_router_gets_its_names_priority_and_entry_points() -> None:
@@ -330,47 +223,6 @@ def test_tls_by_router_and_by_entry_point() -> None:
     told = [(problem.path, problem.severity) for problem in result.problems]
     assert told == [("http.routers.secure-both.tls.certificate", "warning")]  # for its host there is none
     assert result.routers["both@file"].status == "enabled"
-
-
-ASKS, NEW = TLSOptions(client_auth=ClientAuth("RequireAnyClientCert")), TLSOptions(min_version="VersionTLS13")
-OTHERS_TOO = [  # rule, options, whether the router is refused, whether anything is said
-    ("Host(`b.example`)", "asks", False, False),
-    ("Host(`b.example`) && PathPrefix(`/x`)", "asks", False, False),
-    ("(Host(`b.example`) || Host(`*.b.example`)) && !Path(`/x`)", "asks", False, False),
-    ("Host(`b.example`) || PathPrefix(`/x`)", "asks", False, True),
-    ("Host(`b.example`) || !Host(`a.example`)", "asks", False, True),
-    ("Host(`b.example`) || HostRegexp(`^b`)", "asks", False, True),
-    ("Host(`b.example`) || PathPrefix(`/x`)", "new", False, True),
-    ("Host(`b.example`) || PathPrefix(`/x`)", "default", False, False),
-    ("PathPrefix(`/x`)", "asks", True, True),
-    ("PathPrefix(`/x`)", "new", True, True),
-    ("PathPrefix(`/x`)", "default", False, False),
-]
-
-
-@pytest.mark.parametrize(("rule", "options", "refused", "said"), OTHERS_TOO)
-def test_a_rule_for_other_hosts_than_its_options_hold_for(rule: str, options: str, refused: bool, said: bool) -> None:
-    """Options hold for handshakes with names of the rule; requests of another name meet 421 (net.test_tls_front)."""
-    router = Router(rule=rule, service="s", tls=RouterTLS(options=options), entry_points=("web",))
-    given = snapshot({"r": router})
-    tls = TlsConfiguration(options={"asks": ASKS, "new": NEW})
-    result = made(
-        file=msgspec.structs.replace(given, configuration=msgspec.structs.replace(given.configuration, tls=tls))
-    )
-    assert bool(router_entry(result, "r@file").refused) is refused
-    told = [problem.message for problem in result.problems if problem.path == "http.routers.r.tls.options"]
-    assert bool(told) is said
-
-
-SUITE = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
-CBC = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"
-
-
-@pytest.mark.parametrize(("suites", "said"), [((), False), ((CBC, SUITE), False), ((SUITE,), True)])
-def test_suites_that_cannot_be_spoken_with_old_versions(suites: tuple[str, ...], said: bool) -> None:
-    tls = TlsConfiguration(options={"old": TLSOptions(min_version="VersionTLS11", cipher_suites=suites)})
-    result = made(file=Snapshot(configuration=DynamicConfiguration(tls=tls)))
-    assert ("tls.options.old.cipherSuites" in [problem.path for problem in result.problems]) is said
 
 
 def test_observability_of_the_router_goes_before_the_entry_points() -> None:
